@@ -1,0 +1,1 @@
+"""Tight, two-sided bounds on log-likelihood."""
