@@ -1,0 +1,60 @@
+"""Early, plain errors: what was expected, what came, what to do."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, PRNGKeyArray
+
+
+def split(key: PRNGKeyArray, num: int = 2) -> PRNGKeyArray:
+    """`jax.random.split` that takes typed keys only."""
+    return jr.split(_typed(key), num)
+
+
+def particle_keys(key: PRNGKeyArray, num: int) -> PRNGKeyArray:
+    """Particle `k` has the key `fold_in(key, k)`: for any `num`, chunks, devices."""
+    return jax.vmap(jr.fold_in, (None, 0))(_typed(key), jnp.arange(num))
+
+
+def _typed(key: PRNGKeyArray) -> PRNGKeyArray:
+    if not isinstance(key, jax.Array) or not jnp.issubdtype(
+        key.dtype, jax.dtypes.prng_key
+    ):
+        raise TypeError(
+            f"Expected a typed key, as `jax.random.key(seed)` makes it; got {key!r}. "
+            "Legacy keys (`jax.random.PRNGKey`) convert by `jax.random.wrap_key_data`."
+        )
+    if key.shape != ():
+        raise ValueError(
+            f"Expected one key; got an array of keys of shape {key.shape}. "
+            "Everything is unbatched: use `jax.vmap`."
+        )
+    return key
+
+
+def check_shape(name: str, shape: tuple[int, ...], *arrays: Array) -> None:
+    """Events (and parameters) of one density have its declared shape."""
+    for array in arrays:
+        if jnp.shape(array) != shape:
+            raise ValueError(
+                f"{name} has events of shape {shape}, but met an array of shape "
+                f"{jnp.shape(array)}. Densities are unbatched: use `jax.vmap`."
+            )
+
+
+def check_scalar(name: str, value: Array) -> Array:
+    """A log density is one real number."""
+    if jnp.shape(value) != () or not jnp.issubdtype(
+        jnp.result_type(value), jnp.floating
+    ):
+        raise ValueError(
+            f"{name} must return one real number; got {jnp.result_type(value)} of "
+            f"shape {jnp.shape(value)}. Sum over the event, and batch with `jax.vmap`."
+        )
+    return jnp.asarray(value)
+
+
+def check_at_least(name: str, value: int | None, least: int) -> None:
+    """Static counts: particles, steps, chunk sizes (`None` means no limit)."""
+    if value is not None and (not isinstance(value, int) or value < least):
+        raise ValueError(f"{name} must be an integer of at least {least}; got {value}.")

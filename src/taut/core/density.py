@@ -1,0 +1,70 @@
+"""The contract of densities. Both operations return the log of a positive number, and
+are two views of one extended distribution of events and numbers:
+
+    E_{(x, l) ~ sample_and_log_prob}[f(x) h(l)]  =  integral f(x) E[e^s h(s)] dx,
+
+with `s = log_prob(x)`, for all bounded `f` and `h`. Hence
+
+| operation             | on average                      | so                   |
+|-----------------------|---------------------------------|----------------------|
+| `log_prob`            | `E[p_hat] = p(x)`               | `log p_hat <= log p` |
+| `sample_and_log_prob` | `E[1 / p_hat given x] = 1/p(x)` | `log p_hat >= log p` |
+
+but the two consequences alone would not let densities nest: the law does.
+"""
+
+import abc
+from typing import ClassVar, Generic, TypeVar
+
+import equinox as eqx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .checks import check_scalar, split
+
+X = TypeVar("X")
+
+
+class AbstractTarget(eqx.Module, Generic[X]):
+    """An unnormalised density over one event (any pytree); batch with `jax.vmap`."""
+
+    exact: eqx.AbstractVar[bool]  # is `log_prob` one function of `x`, free of its key?
+
+    @abc.abstractmethod
+    def log_prob(self, key: PRNGKeyArray, x: X) -> Float[Array, ""]:
+        """Estimate the density at `x`, from below."""
+
+
+class AbstractDensity(AbstractTarget[X]):
+    """A target that integrates to one and can be sampled."""
+
+    reparameterised: eqx.AbstractVar[bool]  # do gradients flow through a sample?
+
+    @abc.abstractmethod
+    def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[X, Float[Array, ""]]:
+        """Draw an event and estimate the density there, from above."""
+
+    def sample(self, key: PRNGKeyArray) -> X:
+        """Draw an event and drop the estimate (under `jit`, its computation too)."""
+        return self.sample_and_log_prob(key)[0]
+
+
+class AbstractExact(AbstractDensity[X]):
+    """A density whose value is known: both estimates are exact, free of keys."""
+
+    exact: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def draw(self, key: PRNGKeyArray) -> X:
+        """Draw one event."""
+
+    @abc.abstractmethod
+    def log_density(self, x: X) -> Float[Array, ""]:
+        """The log density at one event."""
+
+    def sample_and_log_prob(self, key):
+        x = self.draw(split(key, 1)[0])
+        return x, self.log_prob(key, x)
+
+    def log_prob(self, key, x):
+        del key
+        return check_scalar(f"{type(self).__name__}.log_density", self.log_density(x))

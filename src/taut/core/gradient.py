@@ -1,0 +1,239 @@
+"""Gradient estimators for K independent draws from a proposal.
+
+Every estimator returns the same kind of particles, with the same law of the
+`log_weight` *values*; only the derivative of `log_weight` differs, chosen so that
+differentiating `Particles.log_z` gives the estimator of that name. Nothing else in the
+library calls `stop_gradient` on a weight.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
+
+import equinox as eqx
+import jax
+import jax.lax as lax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .checks import check_at_least, check_scalar, particle_keys, split
+from .combine import Conditioned, Joint
+from .density import AbstractDensity, AbstractExact, AbstractTarget
+from .numerics import log_sum_exp
+from .particles import Particles, map_particles
+
+Z = TypeVar("Z")
+T = TypeVar("T")
+Draw: TypeAlias = Callable[
+    [PRNGKeyArray, AbstractTarget[Z], AbstractDensity[Z], int, int | None], Particles[Z]
+]
+
+
+def stop(tree: T) -> T:
+    """`stop_gradient` on the floating-point arrays of any pytree, modules included."""
+    dynamic, static = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(lax.stop_gradient(dynamic), static)
+
+
+@jax.custom_vjp
+def _scale_cotangent(x, s):
+    return x
+
+
+_scale_cotangent.defvjp(
+    lambda x, s: (x, s), lambda s, ct: (ct * s.astype(ct.dtype), jnp.zeros_like(s))
+)
+
+
+def scale_gradient(tree: T, scale: Float[Array, ""]) -> T:
+    """The identity, whose reverse pass multiplies by `scale`."""
+    scaled = lambda x: _scale_cotangent(x, scale) if eqx.is_inexact_array(x) else x
+    return jtu.tree_map(scaled, tree)
+
+
+@jax.custom_jvp
+def _no_path(z, q):
+    del q
+    return z
+
+
+@_no_path.defjvp
+def _(primals, tangents):
+    raise TypeError(
+        "Expected a reparameterised proposal: the gradient was asked to flow through "
+        "draws that it cannot flow through (discrete, selected or accepted ones). Use "
+        "`draw=vimco` or `draw=reinforce`, or `draw=detached` to train the model alone."
+    )
+
+
+def through(z: Z, q: AbstractDensity[Z]) -> Z:
+    """The draw `z` of `q`, refusing to be differentiated where that would be wrong."""
+    if q.reparameterised:
+        return z
+    return _no_path(z, eqx.filter(q, eqx.is_inexact_array))
+
+
+def log_terms(
+    target: AbstractTarget[Z], key: PRNGKeyArray, z: Z
+) -> tuple[Float[Array, ""], Float[Array, ""] | None]:
+    """The log target, and the part of it that annealing leaves alone, if any."""
+    if isinstance(target, Conditioned) and isinstance(target.joint, Joint):
+        lz, lx = target.joint.log_terms(key, (z, target.x))
+        return lz + lx, lx
+    name = f"{type(target).__name__}.log_prob"
+    return check_scalar(name, target.log_prob(key, z)), None
+
+
+def _require(q: AbstractDensity, name: str, *, reparameterised: bool) -> None:
+    if not isinstance(q, AbstractExact):
+        raise TypeError(
+            f"`{name}` evaluates the proposal at held draws or parameters, which needs "
+            f"a tractable density; got {type(q).__name__}. Use `reparam`."
+        )
+    if reparameterised and not q.reparameterised:
+        raise TypeError(
+            f"`{name}` differentiates through the draws, which {type(q).__name__} does "
+            "not allow. Use `vimco` or `reinforce`."
+        )
+
+
+def _weigh(target, key, z, log_q):
+    """One particle: value, log target, log weight, log likelihood."""
+    log_target, log_likelihood = log_terms(target, key, z)
+    return z, log_target, log_target - log_q, log_likelihood
+
+
+def reparam(key, target, q, num, chunk=None):
+    """Differentiate through the draws and the weights alike."""
+    check_at_least("num", num, 1)
+
+    def one(key):
+        qkey, pkey = split(key)
+        z, log_q = q.sample_and_log_prob(qkey)
+        return _weigh(target, pkey, through(z, q), log_q)
+
+    return Particles(*map_particles(one, chunk)(particle_keys(key, num)))
+
+
+def detached(key, target, q, num, chunk=None):
+    """Hold the draws and the proposal: the gradient of the model, none of `q`."""
+    return _held(key, target, stop(q), num, chunk)
+
+
+def _held(key, target, q, num, chunk):
+    def one(key):
+        qkey, pkey = split(key)
+        z, log_q = q.sample_and_log_prob(qkey)
+        return _weigh(target, pkey, stop(z), stop(log_q))
+
+    check_at_least("num", num, 1)
+    return Particles(*map_particles(one, chunk)(particle_keys(key, num)))
+
+
+def _landing(target, q):
+    """A particle whose weight holds the parameters of `log q`, not its path."""
+
+    def one(key, scale):
+        qkey, pkey = split(key)
+        z = scale_gradient(q.sample(qkey), scale)
+        return _weigh(target, pkey, z, stop(q).log_density(z))
+
+    return one
+
+
+def stl(key, target, q, num, chunk=None):
+    """Sticking the landing (Roeder et al., 2017): drop the score. Biased for K > 1."""
+    check_at_least("num", num, 1)
+    _require(q, "stl", reparameterised=True)
+    one = map_particles(_landing(target, q), chunk)
+    return Particles(*one(particle_keys(key, num), jnp.ones(num)))
+
+
+def dreg(key, target, q, num, chunk=None):
+    """Doubly reparameterised (Tucker et al., 2019): weights squared along the path.
+
+    The model's own gradient keeps plain weights, so both may be trained at once.
+    """
+    check_at_least("num", num, 1)
+    _require(q, "dreg", reparameterised=True)
+    keys = particle_keys(key, num)
+    one = map_particles(_landing(target, q), chunk)
+    probs = stop(_held(key, target, q, num, chunk)).probs
+    return Particles(*one(keys, probs))
+
+
+def _score(key, target, q, num, chunk, signal):
+    """Add to each weight a zero whose derivative is `sum_k signal_k d log q(z_k)`."""
+
+    def one(key):
+        qkey, pkey = split(key)
+        z = stop(q.sample(qkey))
+        log_q = q.log_density(z)
+        return _weigh(target, pkey, z, log_q), log_q
+
+    check_at_least("num", num, 1)
+    fields, log_q = map_particles(one, chunk)(particle_keys(key, num))
+    z, log_target, log_weight, log_likelihood = fields
+    credit = jnp.sum(stop(signal(stop(log_weight))) * (log_q - stop(log_q)))
+    return Particles(z, log_target, log_weight + credit, log_likelihood)
+
+
+def reinforce(key, target, q, num, chunk=None):
+    """Score function, no baseline: for exact tests, and for a single particle."""
+    _require(q, "reinforce", reparameterised=False)
+    signal = lambda lw: jnp.full_like(lw, log_sum_exp(lw) - jnp.log(num))
+    return _score(key, target, q, num, chunk, signal)
+
+
+def _without_each(log_weight):
+    """Row k: the weights without the k-th, which is `-inf`."""
+    return jnp.where(jnp.eye(log_weight.shape[0], dtype=bool), -jnp.inf, log_weight)
+
+
+def reinforce_loo(key, target, q, num, chunk=None):
+    """Score function; the baseline of each draw is the bound of the K - 1 others."""
+    _require(q, "reinforce_loo", reparameterised=False)
+    check_at_least("num for a leave-one-out baseline", num, 2)
+
+    def signal(lw):
+        others = jax.vmap(log_sum_exp)(_without_each(lw)) - jnp.log(num - 1)
+        return log_sum_exp(lw) - jnp.log(num) - others
+
+    return _score(key, target, q, num, chunk, signal)
+
+
+def vimco(key, target, q, num, chunk=None):
+    """Score function (Mnih & Rezende, 2016): in each draw's baseline, the geometric
+    mean of the other weights stands in for its own.
+    """
+    _require(q, "vimco", reparameterised=False)
+    check_at_least("num for `vimco`", num, 2)
+
+    def signal(lw):
+        mean = (jnp.sum(lw) - lw) / (num - 1)
+        others = jax.vmap(log_sum_exp)(_without_each(lw))
+        return log_sum_exp(lw) - jnp.logaddexp(others, mean)
+
+    return _score(key, target, q, num, chunk, signal)
+
+
+def sir(key, target, q, num, chunk=None, *, indices=1):
+    """Differentiate `indices` particles, drawn by weight: a backward pass free of K.
+
+    `grad log Z_hat = E_{i ~ weights}[grad log w_i]`, for model and proposal.
+    """
+    check_at_least("indices", indices, 1)
+    rkey, ikey = split(key)
+    held = _held(rkey, target, stop(q), num, chunk)
+    chosen = jr.categorical(ikey, stop(held.log_weight), shape=(indices,))
+
+    def again(key):
+        qkey, pkey = split(key)
+        z, log_q = q.sample_and_log_prob(qkey)
+        return _weigh(target, pkey, through(z, q), log_q)[2]
+
+    log_weight = jax.vmap(again)(particle_keys(rkey, num)[chosen])
+    credit = jnp.mean(log_weight - stop(log_weight))
+    fields = stop((held.value, held.log_target, held.log_weight, held.log_likelihood))
+    return Particles(fields[0], fields[1], fields[2] + credit, fields[3])

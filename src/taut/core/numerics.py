@@ -1,0 +1,54 @@
+"""Sums of exponentials that stay right for a million float32 weights, and for none."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_BLOCK = 256
+
+
+def _sum(x: Float[Array, " n"]) -> Float[Array, ""]:
+    """Blocks first, then compensated (Neumaier) over the blocks: error ~ 256 eps."""
+    if x.shape[0] <= _BLOCK:
+        return jnp.sum(x)
+    blocks = jnp.pad(x, (0, -x.shape[0] % _BLOCK)).reshape(-1, _BLOCK)
+
+    def add(carry, term):
+        total, lost = carry
+        new = total + term
+        big, small = (
+            jnp.maximum(total, term),
+            jnp.minimum(total, term),
+        )  # terms are >= 0
+        return (new, lost + ((big - new) + small)), None
+
+    zero = jnp.zeros((), x.dtype)
+    (total, lost), _ = jax.lax.scan(add, (zero, zero), jnp.sum(blocks, axis=1))
+    return total + lost
+
+
+@jax.custom_jvp
+def log_sum_exp(x: Float[Array, " n"]) -> Float[Array, ""]:
+    """`log sum exp`; of nothing but zero weights it is `-inf`, with gradient zero."""
+    top = jnp.max(x)
+    top = jnp.where(jnp.isneginf(top), 0.0, top).astype(x.dtype)
+    return jnp.log(_sum(jnp.exp(x - top))) + top
+
+
+@log_sum_exp.defjvp
+def _(primals, tangents):
+    (x,), (t,) = primals, tangents
+    total = log_sum_exp(x)
+    p = normalised(x, total)
+    return total, jnp.sum(jnp.where(p > 0, p * t, 0.0))
+
+
+def normalised(x: Float[Array, " n"], total: Float[Array, ""]) -> Float[Array, " n"]:
+    """`exp(x - total)`, and zero where every weight is zero."""
+    empty = jnp.isneginf(total)
+    return jnp.where(empty, 0.0, jnp.exp(x - jnp.where(empty, 0.0, total)))
+
+
+def log_mean_exp(x: Float[Array, " n"]) -> Float[Array, ""]:
+    """Log of the average of `exp(x)`."""
+    return log_sum_exp(x) - jnp.log(x.shape[0]).astype(x.dtype)
