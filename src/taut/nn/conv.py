@@ -187,7 +187,7 @@ class ConvTranspose2d(eqx.Module):
 
 def _backend() -> str:
     """The platform that code traced now is for."""
-    device = jax.config.read("jax_default_device")
+    device = jax.config.jax_default_device  # pyright: ignore
     if device is None:
         return jax.default_backend()
     return device if isinstance(device, str) else device.platform
