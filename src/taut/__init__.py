@@ -1,1 +1,30 @@
 """Tight, two-sided bounds on log-likelihood."""
+
+from .core.combine import Averaged as Averaged
+from .core.combine import Conditioned as Conditioned
+from .core.combine import Frozen as Frozen
+from .core.combine import Induced as Induced
+from .core.combine import Joint as Joint
+from .core.combine import Marginal as Marginal
+from .core.combine import Tilted as Tilted
+from .core.density import AbstractDensity as AbstractDensity
+from .core.density import AbstractExact as AbstractExact
+from .core.density import AbstractTarget as AbstractTarget
+from .core.gradient import detached as detached
+from .core.gradient import dreg as dreg
+from .core.gradient import reinforce as reinforce
+from .core.gradient import reinforce_loo as reinforce_loo
+from .core.gradient import reparam as reparam
+from .core.gradient import sir as sir
+from .core.gradient import stl as stl
+from .core.gradient import stop as stop
+from .core.gradient import vimco as vimco
+from .core.kernel import AbstractKernel as AbstractKernel
+from .core.particles import Particles as Particles
+from .core.sampler import AbstractSampler as AbstractSampler
+from .densities.discrete import Bernoulli as Bernoulli
+from .densities.discrete import Categorical as Categorical
+from .densities.normal import Normal as Normal
+from .densities.normal import StandardNormal as StandardNormal
+from .samplers.importance import Amortized as Amortized
+from .samplers.importance import Importance as Importance

@@ -132,7 +132,7 @@ class Induced(AbstractDensity[X]):
         return log_target - particles.log_z
 
 
-class Marginal(AbstractDensity[X], Generic[Z, X]):
+class Marginal(AbstractDensity[X], Generic[X, Z]):
     """`joint` with `z` summed out by `sampler(x)`."""
 
     joint: AbstractDensity[tuple[Z, X]]

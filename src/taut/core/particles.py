@@ -18,7 +18,7 @@ Z = TypeVar("Z")
 
 
 class Particles(eqx.Module, Generic[Z]):
-    """`E[mean(exp(log_weight) f(value))] = integral of f gamma`, for a target `gamma`."""
+    """`E[mean(exp(log_weight) f(value))] = integral of f gamma`, for any `f`."""
 
     value: Z  # every leaf has a leading axis of size K
     log_target: Float[Array, " K"]  # the estimates of gamma that went into the weights

@@ -1,0 +1,49 @@
+"""Gaussians with independent elements."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float
+
+from ..core.checks import check_shape
+from ..core.density import AbstractExact
+
+
+class StandardNormal(AbstractExact[Array]):
+    """No parameters, so nothing for an optimiser to find."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    reparameterised: ClassVar[bool] = True
+
+    def draw(self, key):
+        return jr.normal(key, self.shape)
+
+    def log_density(self, x):
+        check_shape("StandardNormal", self.shape, x)
+        return jnp.sum(norm.logpdf(x))
+
+
+class Normal(AbstractExact[Array]):
+    """Independent Gaussians, one per element."""
+
+    loc: Float[Array, "*shape"]
+    log_scale: Float[Array, "*shape"]
+    shape: tuple[int, ...] = eqx.field(static=True)
+    reparameterised: ClassVar[bool] = True
+
+    def __init__(self, loc: Float[Array, "*shape"], log_scale: Float[Array, "*shape"]):
+        self.loc, self.log_scale = jnp.asarray(loc), jnp.asarray(log_scale)
+        self.shape = self.loc.shape
+        check_shape("Normal", self.shape, self.log_scale)
+
+    def draw(self, key):
+        check_shape("Normal", self.shape, self.loc)
+        noise = jr.normal(key, self.shape, self.loc.dtype)
+        return self.loc + jnp.exp(self.log_scale) * noise
+
+    def log_density(self, x):
+        check_shape("Normal", self.shape, self.loc, x)
+        return jnp.sum(norm.logpdf(x, self.loc, jnp.exp(self.log_scale)))

@@ -1,0 +1,80 @@
+"""Layers in a row, and the plain multilayer perceptron of all five papers."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Layer = TypeVar("Layer")
+Start = Callable[..., Layer]
+
+
+def glorot(layer: Layer, *, key: PRNGKeyArray) -> Layer:
+    """`layer` with weights uniform on `+-sqrt(6 / (fan_in + fan_out))`, zero biases.
+
+    For any layer with a `weight` whose last two axes are its fans, in either order, and
+    a `bias`. (Glorot and Bengio, 2010; the energy papers, and Burda et al.)
+    """
+    weight = jax.nn.initializers.glorot_uniform()(key, layer.weight.shape, float)
+    values = (weight, jnp.zeros_like(layer.bias))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, values)
+
+
+def as_built(layer: Layer, *, key: PRNGKeyArray) -> Layer:
+    """`layer` as it is: Equinox's weights and biases are uniform on `+-1 / sqrt(fan_in)`."""
+    return layer
+
+
+def identity(x: Array) -> Array:
+    return x
+
+
+class Chain(eqx.Module):
+    """Layers in a row with one activation between them, and `final` after the last."""
+
+    layers: tuple[Callable, ...]
+    activation: Callable = eqx.field(static=True)
+    final: Callable = eqx.field(static=True, default=identity)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.final(self.layers[-1](x))
+
+
+class MLP(eqx.Module):
+    """Dense layers of the given `sizes`, the last one linear; `x` is flattened."""
+
+    chain: Chain
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: Callable = jnp.tanh,
+        start: Start = glorot,
+        *,
+        key: PRNGKeyArray,
+    ):
+        if len(sizes) < 2:
+            raise ValueError(
+                f"an MLP needs the sizes of its input and its output; got {tuple(sizes)}."
+            )
+        pairs = list(zip(sizes[:-1], sizes[1:]))
+        keys = jr.split(key, len(pairs))
+        layers = [linear(*pair, start, key=k) for pair, k in zip(pairs, keys)]
+        self.chain = Chain(tuple(layers), activation)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, " out"]:
+        return self.chain(jnp.ravel(x))
+
+
+def linear(
+    size: int, out: int, start: Start = glorot, *, key: PRNGKeyArray
+) -> eqx.nn.Linear:
+    """A dense layer whose weights begin as `start` says."""
+    built, begun = jr.split(key)
+    return start(eqx.nn.Linear(size, out, key=built), key=begun)
