@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import ClassVar, Generic, TypeVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .checks import check_at_least, check_scalar, particle_keys, split
 from .density import AbstractDensity, AbstractTarget
 from .numerics import log_mean_exp
+from .particles import map_particles
 from .sampler import AbstractSampler
 
 Z = TypeVar("Z")
@@ -159,6 +159,7 @@ class Averaged(AbstractDensity[X]):
 
     density: AbstractDensity[X]
     num: int = eqx.field(static=True)
+    chunk: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         check_at_least("Averaged: num", self.num, 1)
@@ -182,4 +183,6 @@ class Averaged(AbstractDensity[X]):
 
     def _scores(self, key, x, num):
         keys = particle_keys(key, num)
-        return jax.vmap(lambda key: self.density.log_prob(key, x))(keys)
+        return map_particles(lambda key: self.density.log_prob(key, x), self.chunk)(
+            keys
+        )

@@ -1,0 +1,120 @@
+"""What an experiment is: settings that build data, a model, its losses, its density.
+
+One frozen dataclass of settings per family of experiments, one `Preset` per row of a
+published table. Strings stop at the command line.
+"""
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from ..core.density import AbstractDensity, AbstractTarget
+from ..train import Phase
+
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Arrays on the host, and what happens to an example whenever it is read."""
+
+    train: np.ndarray | Callable[[PRNGKeyArray], Array]  # or draws without end
+    valid: np.ndarray
+    test: np.ndarray
+    digest: str  # of the files and the splits: it goes into every run
+    prepare: Callable[[PRNGKeyArray, Array], Array] | None = None  # training only
+    mean: np.ndarray | None = None  # of the training examples
+    log_volume: float = 0.0  # added to log densities: the units in which they are told
+
+
+@dataclass(frozen=True)
+class AbstractExperiment(abc.ABC, Generic[Model]):
+    """Settings common to every experiment; each field is a flag of `taut train`."""
+
+    steps: int
+    """Training steps."""
+    batch_size: int
+    """Examples per step."""
+    test_images: int
+    """How many test examples the final evaluation reads (a seeded choice)."""
+    samples: int
+    """Importance samples per example in the final evaluation."""
+    simulated: int
+    """Examples simulated from the model, on which both ends are computed."""
+
+    @abc.abstractmethod
+    def data(self) -> Splits:
+        """Load, split, and say how examples are prepared."""
+
+    @abc.abstractmethod
+    def make(self, key: PRNGKeyArray, splits: Splits) -> Model:
+        """The model before training, any pytree."""
+
+    @abc.abstractmethod
+    def state(self) -> PyTree:
+        """What is carried through training and never gets gradients; often `None`."""
+
+    @abc.abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """The losses of one step, in order."""
+
+    @abc.abstractmethod
+    def density(self, model: Model, state: PyTree) -> AbstractDensity:
+        """The trained model as a density over examples: both ends follow from it."""
+
+    @abc.abstractmethod
+    def shared(self, model: Model, state: PyTree, key: PRNGKeyArray) -> AbstractTarget:
+        """The same for a lower end only: what may be shared is drawn from `key`."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number as printed: a test score in nats, higher is better."""
+
+    value: float
+    spread: float | None = None
+    what: str = "test bound, nats"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row of a table, at three budgets."""
+
+    name: str
+    paper: str
+    table: str
+    row: str
+    dataset: str
+    budgets: Mapping[str, AbstractExperiment]
+    published: Published | None = None
+    bound: bool = True  # False where the number is no bound (LARS)
+
+    def to_json(self) -> dict[str, Any]:
+        published = self.published and {
+            "value": self.published.value,
+            "spread": self.published.spread,
+            "what": self.published.what,
+        }
+        return {
+            "name": self.name,
+            "paper": self.paper,
+            "table": self.table,
+            "row": self.row,
+            "dataset": self.dataset,
+            "published": published,
+            "bound": self.bound,
+            "budgets": {k: v.steps for k, v in self.budgets.items()},
+        }
+
+
+def seeded_choice(examples: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
+    """`num` examples, drawn without replacement: never "the first n"."""
+    if num >= len(examples):
+        return examples
+    order = jax.random.permutation(jax.random.key(seed), len(examples))
+    return examples[np.asarray(order[:num])]
