@@ -1,0 +1,44 @@
+"""`taut experiments`: what can be trained."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from ..papers import presets
+from .exits import Misuse
+from .options import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """List the papers' experiments."""
+
+    paper: Annotated[str | None, tyro.conf.Positional] = None
+    """Only this paper's: energy-inspired, annealed, hierarchical or buffered."""
+    json: bool = False
+    """Objects for machines instead of a table."""
+
+
+def run(argv: Sequence[str]) -> None:
+    options = parse(Options, argv, "taut experiments")
+    found = [p for p in presets().values() if options.paper in (None, p.paper)]
+    if options.paper and not found:
+        known = sorted({p.paper for p in presets().values()})
+        raise Misuse(f"there is no paper {options.paper!r}; there are {known}.")
+    if options.json:
+        print(json.dumps([p.to_json() for p in found], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "name", "table", "row", "data", "published", "quick/medium/full steps"
+    )
+    for p in found:
+        published = f"{p.published.value:g}" if p.published else ""
+        steps = "/".join(f"{e.steps:,}" for e in p.budgets.values())
+        table.add_row(p.name, p.table, p.row, p.dataset, published, steps)
+    Console().print(table)
