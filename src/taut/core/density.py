@@ -17,7 +17,7 @@ import abc
 from typing import ClassVar, Generic, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .checks import check_scalar, split
 
@@ -68,3 +68,28 @@ class AbstractExact(AbstractDensity[X]):
     def log_prob(self, key, x):
         del key
         return check_scalar(f"{type(self).__name__}.log_density", self.log_density(x))
+
+
+class AbstractReparameterised(AbstractExact[X]):
+    """An exact density whose draws are an invertible function of standard normal noise.
+
+    The noise knows no parameters, so a point that was given can be explained by the
+    noise that would have drawn it (clamped refinements, dependent draws).
+    """
+
+    reparameterised: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def noise(self, key: PRNGKeyArray) -> PyTree[Float[Array, "..."]]:
+        """Independent standard normals."""
+
+    @abc.abstractmethod
+    def from_noise(self, noise: PyTree[Float[Array, "..."]]) -> X:
+        """The draw that this noise makes."""
+
+    @abc.abstractmethod
+    def to_noise(self, x: X) -> PyTree[Float[Array, "..."]]:
+        """The noise that makes this draw."""
+
+    def draw(self, key):
+        return self.from_noise(self.noise(key))
