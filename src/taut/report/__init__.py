@@ -1,0 +1,9 @@
+"""One self-contained HTML page: both ends in a table, figures, settings."""
+
+from .figures import (
+    curves as curves,
+    density as density,
+    ends as ends,
+    images as images,
+)
+from .page import Figure as Figure, Page as Page, Row as Row, render as render
