@@ -27,7 +27,10 @@ X = TypeVar("X")
 class AbstractTarget(eqx.Module, Generic[X]):
     """An unnormalised density over one event (any pytree); batch with `jax.vmap`."""
 
-    exact: eqx.AbstractVar[bool]  # is `log_prob` one function of `x`, free of its key?
+    @property
+    @abc.abstractmethod
+    def exact(self) -> bool:
+        """Is `log_prob` one function of `x`, free of its key?"""
 
     @abc.abstractmethod
     def log_prob(self, key: PRNGKeyArray, x: X) -> Float[Array, ""]:
@@ -37,7 +40,10 @@ class AbstractTarget(eqx.Module, Generic[X]):
 class AbstractDensity(AbstractTarget[X]):
     """A target that integrates to one and can be sampled."""
 
-    reparameterised: eqx.AbstractVar[bool]  # do gradients flow through a sample?
+    @property
+    @abc.abstractmethod
+    def reparameterised(self) -> bool:
+        """Do gradients flow through a sample?"""
 
     @abc.abstractmethod
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[X, Float[Array, ""]]:
@@ -52,6 +58,7 @@ class AbstractExact(AbstractDensity[X]):
     """A density whose value is known: both estimates are exact, free of keys."""
 
     exact: ClassVar[bool] = True
+    discrete: ClassVar[bool] = False  # no kernel moves events that are (also as floats)
 
     @abc.abstractmethod
     def draw(self, key: PRNGKeyArray) -> X:

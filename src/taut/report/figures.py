@@ -31,7 +31,7 @@ def _figure(width: float, height: float, **kwargs) -> tuple["Figure", np.ndarray
         "svg.fonttype": "none",
         "svg.hashsalt": "taut",
     }
-    with rc_context(style):
+    with rc_context(style):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(squeeze=False, **kwargs)
     return figure, axes
