@@ -24,12 +24,11 @@ class Splits:
     """Arrays on the host, and what happens to an example whenever it is read."""
 
     train: np.ndarray | Callable[[PRNGKeyArray], Array]  # or draws without end
-    valid: np.ndarray
+    valid: np.ndarray | None
     test: np.ndarray
     digest: str  # of the files and the splits: it goes into every run
     prepare: Callable[[PRNGKeyArray, Array], Array] | None = None  # training only
     mean: np.ndarray | None = None  # of the training examples
-    log_volume: float = 0.0  # added to log densities: the units in which they are told
 
 
 @dataclass(frozen=True)
