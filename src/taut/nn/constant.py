@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 
 class Constant(eqx.Module):
-    """Data inside a network (a train mean): no gradient reaches it, nothing counts it."""
+    """Data inside a network (a train mean): no gradient reaches it, no count."""
 
     value: Float[Array, "..."]
 

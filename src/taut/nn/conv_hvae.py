@@ -18,7 +18,7 @@ from .heads import (
     BernoulliDecoder,
     Encoder,
     Energy,
-    Normal,
+    LocLogScale,
     clamped_log_scale,
     mean_logits,
 )
@@ -28,7 +28,7 @@ KERNEL, STRIDE, CHANNELS = (4, 4), (2, 2), 32
 
 
 class ConvFeatures(eqx.Module):
-    """`x - center` through three convolutions (32 channels, 4x4, stride 2, ReLU), flat."""
+    """`x - center` through three ReLU layers (4x4, 32 channels, stride 2), flat."""
 
     convs: Chain
     center: Constant
@@ -36,7 +36,7 @@ class ConvFeatures(eqx.Module):
     def __init__(
         self, channels: int = 1, center: ArrayLike = 0.0, *, key: PRNGKeyArray
     ):
-        keys = jr.split(key, (3, 2))
+        keys = jr.split(key, 3)
         sizes = (channels, CHANNELS, CHANNELS)
         layers = [_conv(Conv2d, c, CHANNELS, key=k) for c, k in zip(sizes, keys)]
         self.convs = Chain(tuple(layers), jax.nn.relu, jax.nn.relu)
@@ -71,14 +71,14 @@ class LowerEncoder(eqx.Module):
 
     def __call__(
         self, x: Float[Array, "height width channels"], upper: Float[Array, " latent"]
-    ) -> Normal:
+    ) -> LocLogScale:
         both = jnp.concatenate([self.features(x), jnp.tanh(self.upper(upper))])
         loc, raw = jnp.split(self.net(both), 2)
         return loc, clamped_log_scale(raw)
 
 
 class ConvUp(eqx.Module):
-    """The decoder's map from `(z1, z2)` to 28x28: dense, then three transposed convs."""
+    """The decoder's map from `(z1, z2)` to 28x28: dense, then transposed layers."""
 
     lower: eqx.nn.Linear
     upper: eqx.nn.Linear
@@ -90,7 +90,7 @@ class ConvUp(eqx.Module):
         self.lower = linear(latent, 300, key=lkey)
         self.upper = linear(latent, 300, key=ukey)
         self.dense = linear(600, 4 * 4 * CHANNELS, key=dkey)
-        first, second, third = jr.split(ckey, (3, 2))
+        first, second, third = jr.split(ckey, 3)
         self.convs = (
             _conv(ConvTranspose2d, CHANNELS, CHANNELS, key=first),
             _conv(ConvTranspose2d, CHANNELS, CHANNELS, key=second),
@@ -119,7 +119,7 @@ class ConvHVAE(NamedTuple):
 def conv_hvae(
     mean: Float[Array, "28 28 1"], latent: int = 50, *, key: PRNGKeyArray
 ) -> ConvHVAE:
-    """EIM's ConvHVAE for binary images with the given train mean (Lawson et al., 2019)."""
+    """EIM's ConvHVAE for binary images with this train mean (Lawson et al., 2019)."""
     if jnp.shape(mean) != (28, 28, 1):
         raise ValueError(
             f"this decoder makes 28x28x1 images; the mean has shape {jnp.shape(mean)}."
@@ -138,7 +138,7 @@ def conv_hvae(
 def conv_energy(
     mean: Float[Array, "height width channels"], *, key: PRNGKeyArray
 ) -> Energy:
-    """The ConvHVAE's convolutions with one linear output (our option beside the MLP)."""
+    """The ConvHVAE's convolutions, one linear output: our option beside the MLP."""
     ckey, hkey = jr.split(key)
     head = linear(num_features(jnp.shape(mean)), 1, key=hkey)
     features = ConvFeatures(jnp.shape(mean)[2], mean, key=ckey)
@@ -151,5 +151,5 @@ def num_features(shape: tuple[int, ...]) -> int:
 
 
 def _conv(kind, channels: int, out: int, *, key: PRNGKeyArray):
-    built, begun = key
+    built, begun = jr.split(key)
     return glorot(kind(channels, out, KERNEL, stride=STRIDE, key=built), key=begun)

@@ -1,7 +1,7 @@
-"""What turns a network's output into the numbers of a density, and back-to-back nets.
+"""Networks that end in the numbers of a density; the density is attached elsewhere.
 
-Networks return arrays: `(loc, log_scale)` of a diagonal normal, `logits` of Bernoullis, a
-scalar energy. The densities themselves are attached elsewhere.
+They return arrays: `(loc, log_scale)` of a diagonal normal, `logits` of Bernoullis, or
+a scalar energy.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .constant import Constant
 
-Normal = tuple[Float[Array, "..."], Float[Array, "..."]]
+LocLogScale = tuple[Float[Array, "..."], Float[Array, "..."]]
 
 
 def clamped_log_scale(
@@ -44,14 +44,14 @@ def mean_logits(mean: ArrayLike, margin: float = 1e-4) -> Float[Array, "..."]:
 def squeezed_logits(
     logits: Float[Array, "..."], margin: float = 5e-7
 ) -> Float[Array, "..."]:
-    """The logits of `sigmoid(logits) (1 - 2 margin) + margin`, with finite gradients."""
+    """The logits of `sigmoid(logits) (1 - 2 margin) + margin`, finite gradients."""
     # p / (1 - p) = ((1 - m) e^l + m) / (m e^l + (1 - m))
     inner, outer = jnp.log1p(-margin), jnp.log(margin)
     return jnp.logaddexp(logits + inner, outer) - jnp.logaddexp(logits + outer, inner)
 
 
 class Encoder(eqx.Module):
-    """A diagonal normal given `x - center`; `net` returns location and raw scale in one."""
+    """A diagonal normal given `x - center`; `net` returns location and raw scale."""
 
     net: Callable
     center: Constant
@@ -60,7 +60,7 @@ class Encoder(eqx.Module):
     def __init__(self, net: Callable, center: ArrayLike = 0.0, floor: float = 1e-5):
         self.net, self.center, self.floor = net, Constant(center), floor
 
-    def __call__(self, x: Float[Array, "..."]) -> Normal:
+    def __call__(self, x: Float[Array, "..."]) -> LocLogScale:
         loc, raw = jnp.split(self.net(x - self.center()), 2)
         return loc, clamped_log_scale(raw, self.floor)
 
@@ -71,20 +71,9 @@ class TwoHeadedEncoder(eqx.Module):
     body: Callable
     loc: eqx.nn.Linear
     log_scale: eqx.nn.Linear
-    center: Constant
 
-    def __init__(
-        self,
-        body: Callable,
-        loc: eqx.nn.Linear,
-        log_scale: eqx.nn.Linear,
-        center: ArrayLike = 0.0,
-    ):
-        self.body, self.loc, self.log_scale = body, loc, log_scale
-        self.center = Constant(center)
-
-    def __call__(self, x: Float[Array, "..."]) -> Normal:
-        h = self.body(x - self.center())
+    def __call__(self, x: Float[Array, "..."]) -> LocLogScale:
+        h = self.body(x)
         return self.loc(h), self.log_scale(h)
 
 
@@ -95,9 +84,7 @@ class BernoulliDecoder(eqx.Module):
     offset: Constant
     shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(
-        self, net: Callable, shape: tuple[int, ...], offset: ArrayLike = 0.0
-    ):
+    def __init__(self, net: Callable, shape: tuple[int, ...], offset: ArrayLike = 0.0):
         if jnp.broadcast_shapes(jnp.shape(offset), shape) != shape:
             raise ValueError(
                 f"offset {jnp.shape(offset)} does not broadcast to the image {shape}."
@@ -109,7 +96,7 @@ class BernoulliDecoder(eqx.Module):
 
 
 class NormalDecoder(eqx.Module):
-    """A normal of the given `shape`: location from `net`, one learned scale per pixel."""
+    """A normal of the given `shape`: `net` gives the location, pixels their scales."""
 
     net: Callable
     raw_scale: Float[Array, "..."]
@@ -126,7 +113,7 @@ class NormalDecoder(eqx.Module):
         self.net, self.shape, self.floor = net, shape, floor
         self.raw_scale = jnp.full(shape, inverse_softplus(scale))
 
-    def __call__(self, *latents: Float[Array, "..."]) -> Normal:
+    def __call__(self, *latents: Float[Array, "..."]) -> LocLogScale:
         loc = jnp.reshape(self.net(*latents), self.shape)
         return loc, clamped_log_scale(self.raw_scale, self.floor)
 

@@ -9,23 +9,27 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Layer = TypeVar("Layer")
+from .conv import Conv2d, ConvTranspose2d
+
+Layer = TypeVar("Layer", eqx.nn.Linear, Conv2d, ConvTranspose2d)
 Start = Callable[..., Layer]
 
 
 def glorot(layer: Layer, *, key: PRNGKeyArray) -> Layer:
     """`layer` with weights uniform on `+-sqrt(6 / (fan_in + fan_out))`, zero biases.
 
-    For any layer with a `weight` whose last two axes are its fans, in either order, and
-    a `bias`. (Glorot and Bengio, 2010; the energy papers, and Burda et al.)
+    The last two axes of the weights are the fans, in either order. (Glorot and Bengio,
+    2010; the energy papers, and Burda et al.)
     """
     weight = jax.nn.initializers.glorot_uniform()(key, layer.weight.shape, float)
-    values = (weight, jnp.zeros_like(layer.bias))
-    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, values)
+    layer = eqx.tree_at(lambda layer: layer.weight, layer, weight)
+    if layer.bias is None:
+        return layer
+    return eqx.tree_at(lambda layer: layer.bias, layer, jnp.zeros_like(layer.bias))
 
 
 def as_built(layer: Layer, *, key: PRNGKeyArray) -> Layer:
-    """`layer` as it is: Equinox's weights and biases are uniform on `+-1 / sqrt(fan_in)`."""
+    """`layer` as it is: Equinox begins uniform on `+-1 / sqrt(fan_in)`, biases too."""
     return layer
 
 
@@ -47,7 +51,7 @@ class Chain(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Dense layers of the given `sizes`, the last one linear; `x` is flattened."""
+    """Dense layers of the given `sizes`; `x` is flattened, the last layer is linear."""
 
     chain: Chain
 
@@ -56,17 +60,18 @@ class MLP(eqx.Module):
         sizes: Sequence[int],
         activation: Callable = jnp.tanh,
         start: Start = glorot,
+        final: Callable = identity,
         *,
         key: PRNGKeyArray,
     ):
         if len(sizes) < 2:
             raise ValueError(
-                f"an MLP needs the sizes of its input and its output; got {tuple(sizes)}."
+                f"an MLP needs the sizes of input and output; got {tuple(sizes)}."
             )
         pairs = list(zip(sizes[:-1], sizes[1:]))
         keys = jr.split(key, len(pairs))
         layers = [linear(*pair, start, key=k) for pair, k in zip(pairs, keys)]
-        self.chain = Chain(tuple(layers), activation)
+        self.chain = Chain(tuple(layers), activation, final)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, " out"]:
         return self.chain(jnp.ravel(x))
