@@ -1,38 +1,43 @@
 """Datasets: arrays in, arrays out. JAX is needed by `taut.data.transforms` only."""
 
-from . import caltech101_silhouettes as caltech101_silhouettes
-from . import celeba as celeba
-from . import digits as digits
-from . import fashion_mnist as fashion_mnist
-from . import freyfaces as freyfaces
-from . import mnist as mnist
-from . import omniglot as omniglot
-from . import static_mnist as static_mnist
-from . import svhn as svhn
-from .cards import Card as Card
-from .cards import Convention as Convention
-from .cards import Layout as Layout
-from .cards import Piece as Piece
-from .cards import Source as Source
-from .checking import FileReport as FileReport
-from .checking import State as State
-from .checking import Verification as Verification
-from .checking import verify as verify
+from . import (
+    caltech101_silhouettes as caltech101_silhouettes,
+    celeba as celeba,
+    digits as digits,
+    fashion_mnist as fashion_mnist,
+    freyfaces as freyfaces,
+    mnist as mnist,
+    omniglot as omniglot,
+    static_mnist as static_mnist,
+    svhn as svhn,
+)
+from .cards import (
+    Card as Card,
+    Convention as Convention,
+    Layout as Layout,
+    Piece as Piece,
+    Source as Source,
+)
+from .checking import (
+    FileReport as FileReport,
+    State as State,
+    Verification as Verification,
+    verify as verify,
+)
 from .drawn import synthetic as synthetic
-from .errors import FetchFailed as FetchFailed
-from .errors import MissingData as MissingData
-from .errors import WrongChecksum as WrongChecksum
-from .examples import Examples as Examples
-from .examples import data_digest as data_digest
-from .examples import subset as subset
+from .errors import (
+    FetchFailed as FetchFailed,
+    MissingData as MissingData,
+    WrongChecksum as WrongChecksum,
+)
+from .examples import Examples as Examples, data_digest as data_digest, subset as subset
 from .fetching import fetch as fetch
-from .folder import data_home as data_home
-from .folder import folder_of as folder_of
+from .folder import data_home as data_home, folder_of as folder_of
 from .importing import import_files as import_files
-from .loading import Listing as Listing
-from .loading import listing as listing
-from .loading import load as load
-from .registry import Dataset as Dataset
-from .registry import card as card
-from .registry import names as names
-from .registry import register as register
+from .loading import Listing as Listing, listing as listing, load as load
+from .registry import (
+    Dataset as Dataset,
+    card as card,
+    names as names,
+    register as register,
+)
