@@ -52,12 +52,14 @@ class Driver:
         self.checkpoints, self.validation, self.every = checkpoints, validation, every
         self.memory_limit = memory_limit
         self.history, self.saved = [], -1
-        self.epoch, self.orders, self.compiled = None, None, None
+        self.epoch, self.orders = None, None
         self.find_orders = _find_orders(source, loop.steps_per_call, recipe.seeds)
 
     def __call__(self, now: TrainState, steps: int, on_report) -> FitResult:
         step, stopped = int(now.step), False
         self.saved = step
+        if step < steps:
+            self.compiled = self._compile(now)
         clock, start = time.monotonic(), step
         with Interrupts() as interrupts:
             stopped = self._exhausted(now)
@@ -97,16 +99,20 @@ class Driver:
         return min(step + self.loop.steps_per_call, steps, *marks)
 
     def _advance(self, now: TrainState, stop: int) -> TrainState:
+        return self.compiled(now, *self._where_in_data(now), stop)
+
+    def _where_in_data(self, now: TrainState):
         epoch = self.source.epoch(int(now.step))
         if self.epoch != epoch:
             orders = self.find_orders(now.key, jnp.int32(epoch))
             self.epoch, self.orders = epoch, replicate(orders, self.recipe.mesh)
-        where = (jnp.int32(epoch), self.orders)
-        if self.compiled is None:
-            self.compiled = compile_loop(
-                self.loop, self.recipe, self.source, now, *where, self.memory_limit
-            )
-        return self.compiled(now, *where, stop)
+        return jnp.int32(epoch), self.orders
+
+    def _compile(self, now: TrainState):
+        where = self._where_in_data(now)
+        return compile_loop(
+            self.loop, self.recipe, self.source, now, *where, self.memory_limit
+        )
 
     def _report(self, now: TrainState, rate: float, on_report) -> TrainState:
         sums, count = jax.device_get((now.sums, now.count))
