@@ -62,7 +62,7 @@ def parse_with_settings(
             ),
         ],
     )
-    config = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
+    config = (tyro.conf.AvoidSubcommands,)
     parsed: Any = tyro.cli(both, args=list(argv), prog=prog, config=config)
     return parsed.options, parsed.settings
 

@@ -31,20 +31,30 @@ class Splits:
     mean: np.ndarray | None = None  # of the training examples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AbstractExperiment(abc.ABC, Generic[Model]):
     """Settings common to every experiment; each field is a flag of `taut train`."""
 
     steps: int
     """Training steps."""
-    batch_size: int
+    batch_size: int = 128
     """Examples per step."""
-    test_images: int
+    polyak: float | None = None
+    """Decay of the average of the parameters that is evaluated; none without it."""
+    validate_every: int | None = None
+    """Steps between validations; the best parameters are then the ones evaluated."""
+    patience: int | None = None
+    """Validations without a better score after which training stops."""
+    validation_images: int = 1000
+    """How many validation examples each validation reads (a seeded choice)."""
+    test_images: int = 10_000
     """How many test examples the final evaluation reads (a seeded choice)."""
-    samples: int
+    samples: int = 1000
     """Importance samples per example in the final evaluation."""
-    simulated: int
+    simulated: int = 100
     """Examples simulated from the model, on which both ends are computed."""
+    simulated_samples: int = 100
+    """Importance samples per simulated example, at either end."""
 
     @abc.abstractmethod
     def data(self) -> Splits:

@@ -1,0 +1,152 @@
+"""`taut train`: one experiment into one folder."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..distributed import initialize, make_mesh
+from ..papers.experiment import Preset
+from ..rundir import Run, TensorBoard
+from ..train import FitResult, Interrupted
+from .exits import Misuse
+from .options import find_preset, parse_with_settings
+from .progress import console, progress
+from .running import Plan, count_parameters, train
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train one experiment. Every setting of its preset is a flag."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Which experiment; `taut experiments` lists them."""
+    budget: str = "quick"
+    """quick (minutes on two cores), medium (about an hour) or full (the paper's)."""
+    seed: int = 0
+    """Decides every random number of the run."""
+    out: Path | None = None
+    """The run's folder; runs/NAME-BUDGET-SEED without it."""
+    resume: bool = False
+    """Go on with the run in that folder."""
+    mesh: str = ""
+    """Devices by axis, for example data=4,particles=2; one device without it."""
+    heartbeat: int = 100
+    """Seconds of a peer's silence after which a job of several processes ends."""
+    tensorboard: bool = False
+    """Write TensorBoard curves beside metrics.jsonl (needs the extra)."""
+    json: bool = False
+    """Print the summary as JSON."""
+    quiet: bool = False
+    """No progress."""
+
+
+def run(argv: Sequence[str]) -> None:
+    if not argv or argv[0].startswith("-"):
+        if not set(argv) & {"-h", "--help"}:
+            raise Misuse("say which experiment: `taut train NAME`.")
+        tyro.cli(Options, args=list(argv), prog="taut train")
+    preset = find_preset(argv[0])
+    prog = f"taut train {preset.name}"
+    options, settings = parse_with_settings(Options, argv, prog, preset)
+    initialize(options.heartbeat)
+    plan = Plan(preset, options.budget, options.seed, settings)
+    folder = options.out or default_folder(preset, options.budget, options.seed)
+    summary = train_into(
+        plan,
+        folder,
+        resume=options.resume,
+        quiet=options.quiet,
+        mesh=make_mesh(**axes(options.mesh)) if options.mesh else None,
+        tensorboard=options.tensorboard,
+    )
+    if options.json:
+        print(json.dumps(summary, indent=2))
+        return
+    if not options.quiet:
+        numbers = "  ".join(
+            f"{k} {v:.4g}" for k, v in summary["metrics"].items() if v is not None
+        )
+        console.print(f"[bold]{preset.name}[/] at step {summary['step']}: {numbers}")
+        console.print(f"Next: taut evaluate {folder}")
+
+
+def default_folder(preset: Preset, budget: str, seed: int) -> Path:
+    return Path("runs") / f"{preset.name}-{budget}-{seed}"
+
+
+def axes(words: str) -> dict[str, int]:
+    """`data=4,particles=2` as a mapping."""
+    try:
+        pairs = [word.split("=") for word in words.split(",")]
+        return {name: int(size) for name, size in pairs}
+    except ValueError:
+        raise Misuse(f"--mesh wants data=4,particles=2 or the like; got {words!r}.") from None
+
+
+def train_into(
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool,
+    quiet: bool,
+    mesh: Any = None,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Train with progress and a record; the summary that was written."""
+    splits = plan.settings.data()
+    open_run = Run.resume if resume else Run.create
+    record = open_run(folder, plan.config(), splits.digest)
+    board = TensorBoard(folder / "tensorboard") if tensorboard else None
+    start = time.monotonic()
+    with progress(plan.preset.name, plan.settings.steps, quiet=quiet) as update:
+
+        def report(step: int, metrics: dict[str, Any], rate: float) -> None:
+            record.report(step, metrics, rate)
+            if board:
+                board.report(step, metrics, rate)
+            update(step, f"{rate:,.1f} steps/s  {headline(metrics)}")
+
+        try:
+            result = train(
+                plan,
+                splits,
+                record,
+                mesh=mesh,
+                on_start=record.start,
+                on_report=report,
+                report_every=max(1, min(100, plan.settings.steps // 10)),
+                save_every=max(1, min(5000, plan.settings.steps // 4)),
+            )
+        except Interrupted as stop:
+            raise KeyboardInterrupt(
+                f"{stop}\nGo on with: taut train {plan.preset.name} --budget "
+                f"{plan.budget} --seed {plan.seed} --out {folder} --resume"
+            ) from None
+    summary = _summary(record, result, time.monotonic() - start)
+    record.summarise(summary)
+    return summary
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """The number to watch: a bound where the loss reports one."""
+    for name in metrics:
+        if name.split("/")[-1] == "bound":
+            return f"bound {metrics[name]:.3f}"
+    name = next(n for n in metrics if n.split("/")[-1] == "loss")
+    return f"loss {metrics[name]:.3f}"
+
+
+def _summary(record: Run, result: FitResult, seconds: float) -> dict[str, Any]:
+    last = next((row for row in reversed(record.metrics())), {})
+    return {
+        "step": result.step,
+        "stopped_early": result.stopped_early,
+        "seconds": round(seconds, 2),
+        "parameters": count_parameters(result.params),
+        "metrics": {k: v for k, v in last.items() if k not in ("step", "rate")},
+    }
