@@ -173,6 +173,28 @@ def test_a_full_disk_keeps_what_came(remote, server, monkeypatch):
     assert server.asked[-1] == ("/file.bin", f"bytes={len(kept)}-")
 
 
+def test_a_whole_set_is_not_fetched_in_another_layout(root, tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(request, **_):
+        asked.append(request.full_url)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(fetching.urllib.request, "urlopen", refuse)
+    (root / "static_mnist").mkdir()
+    (root / "static_mnist" / "static_mnist_packed.npz").write_bytes(b"any")
+    data.import_files("static_mnist", root, accept_other=True)
+    assert data.fetch("static_mnist").layout == "packed bits"
+    assert asked == []
+    # A stand-in does not keep the published file from being fetched.
+    (root / "omniglot").mkdir()
+    (root / "omniglot" / "omniglot_28_rebuilt.npz").write_bytes(b"any")
+    data.import_files("omniglot", root, accept_other=True)
+    with pytest.raises(data.FetchFailed, match="no network here"):
+        data.fetch("omniglot")
+    assert [url.rpartition("/")[2] for url in asked] == ["chardata.mat"]
+
+
 def test_given_out_by_hand_only(root):
     with pytest.raises(data.FetchFailed, match="by hand at https://mmlab"):
         data.fetch("celeba")

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import zipfile
+from pathlib import Path
 
 import made_files
 import numpy as np
@@ -366,3 +367,30 @@ def test_cards_are_whole():
                 length = {"sha256": 64, "md5": 32, "git-blob": 40}[kind]
                 assert re.fullmatch(f"[0-9a-f]{{{length}}}|", digits)
                 assert all(url.startswith("http") for url in source.urls)
+
+
+def test_the_page_names_every_set_and_every_size():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    for name in data.names():
+        card = data.card(name)
+        assert f"`{name}`" in page
+        for convention in card.conventions:
+            assert f"`{convention.name}`" in page
+            sizes = dict(convention.sizes)
+            shown = [sizes.get(split) for split in ("train", "valid", "test")]
+            cells = " / ".join("-" if size is None else f"{size:,}" for size in shown)
+            assert f"| {cells} |" in page, (name, convention.name)
+        for layout in card.layouts:
+            for source in layout.files:
+                stem = source.file.split("_")[0].split(".")[0]
+                assert card.packaged or stem in page
+
+
+def test_the_page_runs(monkeypatch, root):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    monkeypatch.setattr(data.registry, "_datasets", dict(data.registry._datasets))
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks[1:]:
+        exec(block, {})
+    assert len(data.load("blob", "train")) == 1000

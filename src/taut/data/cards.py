@@ -26,6 +26,8 @@ class Layout:
 
     title: str
     files: tuple[Source, ...]
+    # False for a stand-in or a part of the published set.
+    whole: bool = True
 
     @property
     def fetchable(self) -> bool:

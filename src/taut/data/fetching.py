@@ -10,7 +10,7 @@ from .cards import Card, Layout, Source
 from .checking import State, Verification, inspect, matches, verify, wrong_message
 from .errors import FetchFailed, WrongChecksum
 from .folder import folder_of, writable_folder
-from .layouts import present
+from .layouts import complete, present
 from .registry import Progress, dataset
 
 _CHUNK = 1 << 18
@@ -25,20 +25,23 @@ def fetch(
     progress: Progress | None = None,
     timeout: float = 30.0,
 ) -> Verification:
-    """Download the missing files of a dataset. Files that are there are left alone."""
+    """Download what is missing of a dataset; what is there is checked and kept."""
     data = dataset(name)
     card = data.card
     if card.packaged or not card.layouts:
         return verify(name, root=root)
-    layout = _fetchable(card, folder_of(card, root))
-    folder = writable_folder(card, root)
+    folder = folder_of(card, root)
+    there = [one for one in card.layouts if one.whole and complete(one, folder)]
+    layout = there[0] if there else _fetchable(card, folder)
+    if not there:
+        folder = writable_folder(card, root)
     for source in layout.files:
         report = inspect(source, folder)
         if report.state is State.WRONG:
             raise WrongChecksum(wrong_message(name, report))
-        if not present(source, folder):
+        if not there and not present(source, folder):
             _download(card, source, folder, progress, timeout)
-    if data.prepare is not None:
+    if not there and data.prepare is not None:
         data.prepare(folder, layout, progress)
     return verify(name, root=root)
 

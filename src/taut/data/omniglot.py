@@ -108,6 +108,7 @@ OMNIGLOT = Dataset(
                         5_101_657,
                     ),
                 ),
+                whole=False,
             ),
         ),
     ),

@@ -95,6 +95,7 @@ SVHN = Dataset(
                     _mat("train", 182_040_794, "e26dedcc434d2e4c54c9b2d4a06d8373"),
                     _mat("test", 64_275_384, "eb5a983be6a315427106f1b164d9cef3"),
                 ),
+                whole=False,
             ),
         ),
     ),
