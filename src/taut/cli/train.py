@@ -85,7 +85,9 @@ def axes(words: str) -> dict[str, int]:
         pairs = [word.split("=") for word in words.split(",")]
         return {name: int(size) for name, size in pairs}
     except ValueError:
-        raise Misuse(f"--mesh wants data=4,particles=2 or the like; got {words!r}.") from None
+        raise Misuse(
+            f"--mesh wants data=4,particles=2 or the like; got {words!r}."
+        ) from None
 
 
 def train_into(
