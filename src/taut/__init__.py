@@ -1,30 +1,85 @@
 """Tight, two-sided bounds on log-likelihood."""
 
-from .core.combine import Averaged as Averaged
-from .core.combine import Conditioned as Conditioned
-from .core.combine import Frozen as Frozen
-from .core.combine import Induced as Induced
-from .core.combine import Joint as Joint
-from .core.combine import Marginal as Marginal
-from .core.combine import Tilted as Tilted
-from .core.density import AbstractDensity as AbstractDensity
-from .core.density import AbstractExact as AbstractExact
-from .core.density import AbstractTarget as AbstractTarget
-from .core.gradient import detached as detached
-from .core.gradient import dreg as dreg
-from .core.gradient import reinforce as reinforce
-from .core.gradient import reinforce_loo as reinforce_loo
-from .core.gradient import reparam as reparam
-from .core.gradient import sir as sir
-from .core.gradient import stl as stl
-from .core.gradient import stop as stop
-from .core.gradient import vimco as vimco
+from .core.combine import (
+    Averaged as Averaged,
+    Conditioned as Conditioned,
+    Frozen as Frozen,
+    Induced as Induced,
+    Joint as Joint,
+    Marginal as Marginal,
+    Tilted as Tilted,
+)
+from .core.density import (
+    AbstractDensity as AbstractDensity,
+    AbstractExact as AbstractExact,
+    AbstractReparameterised as AbstractReparameterised,
+    AbstractTarget as AbstractTarget,
+)
+from .core.gradient import (
+    detached as detached,
+    dreg as dreg,
+    reinforce as reinforce,
+    reinforce_loo as reinforce_loo,
+    reparam as reparam,
+    sir as sir,
+    stl as stl,
+    stop as stop,
+    vimco as vimco,
+)
 from .core.kernel import AbstractKernel as AbstractKernel
 from .core.particles import Particles as Particles
 from .core.sampler import AbstractSampler as AbstractSampler
-from .densities.discrete import Bernoulli as Bernoulli
-from .densities.discrete import Categorical as Categorical
-from .densities.normal import Normal as Normal
-from .densities.normal import StandardNormal as StandardNormal
-from .samplers.importance import Amortized as Amortized
-from .samplers.importance import Importance as Importance
+from .densities.discrete import Bernoulli as Bernoulli, Categorical as Categorical
+from .densities.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
+from .densities.exact import Exact as Exact
+from .densities.hamiltonian import (
+    Hamiltonian as Hamiltonian,
+    HamiltonianImportance as HamiltonianImportance,
+)
+from .densities.indexed_rejection import (
+    IndexedTruncatedRejection as IndexedTruncatedRejection,
+)
+from .densities.normal import Normal as Normal, StandardNormal as StandardNormal
+from .densities.resampled import Resampled as Resampled
+from .densities.self_normalized import SelfNormalized as SelfNormalized
+from .densities.straight_through import straight_through as straight_through
+from .densities.truncated_rejection import TruncatedRejection as TruncatedRejection
+from .samplers.chained import Chained as Chained, Markov as Markov
+from .samplers.clip import (
+    AbstractClip as AbstractClip,
+    Clip as Clip,
+    ClipBatch as ClipBatch,
+)
+from .samplers.hierarchical import ByBranch as ByBranch, Hierarchical as Hierarchical
+from .samplers.hierarchical_gradient import (
+    root_dreg as root_dreg,
+    root_dreg_published as root_dreg_published,
+    root_reparam as root_reparam,
+)
+from .samplers.importance import (
+    Amortized as Amortized,
+    Companions as Companions,
+    Importance as Importance,
+)
+from .samplers.multiple import MultipleImportance as MultipleImportance
+from .samplers.proposals import (
+    AbstractProposals as AbstractProposals,
+    Antithetic as Antithetic,
+    Correlated as Correlated,
+    Separate as Separate,
+)
+from .samplers.refined import Refined as Refined
+from .samplers.refined_gradient import (
+    decoupled as decoupled,
+    resampled as resampled,
+    unrolled as unrolled,
+)
+from .samplers.weights import (
+    AbstractWeights as AbstractWeights,
+    EqualWeights as EqualWeights,
+    FixedWeights as FixedWeights,
+    GivenWeights as GivenWeights,
+    NetworkWeights as NetworkWeights,
+    PowerWeights as PowerWeights,
+    SoftmaxWeights as SoftmaxWeights,
+)

@@ -53,6 +53,50 @@ def scale_gradient(tree: T, scale: Float[Array, ""]) -> T:
 
 
 @jax.custom_jvp
+def graft(value: Float[Array, "*n"], donor: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """`value`, with the derivative of `donor` (whose own value goes unused)."""
+    del donor
+    return value
+
+
+@graft.defjvp
+def _(primals, tangents):
+    return primals[0], tangents[1].astype(primals[0].dtype)
+
+
+@jax.custom_vjp
+def _weighted_again(stacked, zeros):
+    return stacked, zeros
+
+
+def _weigh_again(_, cotangents):
+    stacked, weights = cotangents
+    total = jnp.sum(weights)
+    share = jnp.where(total != 0, weights / jnp.where(total != 0, total, 1), 0)
+    return jax.vmap(scale_tree)(stacked, share), weights
+
+
+def scale_tree(tree: T, scale: Float[Array, ""]) -> T:
+    """Every leaf times a number."""
+    return jtu.tree_map(lambda a: a * scale.astype(a.dtype), tree)
+
+
+_weighted_again.defvjp(lambda x, zeros: ((x, zeros), None), _weigh_again)
+
+
+def squared_weights(stacked: T, num: int) -> tuple[T, Float[Array, " K"]]:
+    """What K particles are made of, and K zeros to add to their log weights.
+
+    The cotangents of the zeros are the particles' shares in whatever bound is
+    differentiated; the reverse pass multiplies those of `stacked` by them, so that
+    a path with the weight `w_k` gets `w_k^2`, with no second forward pass.
+    """
+    dynamic, static = eqx.partition(stacked, eqx.is_inexact_array)
+    dynamic, zeros = _weighted_again(dynamic, jnp.zeros(num))
+    return eqx.combine(dynamic, static), zeros
+
+
+@jax.custom_jvp
 def _no_path(z, q):
     del q
     return z

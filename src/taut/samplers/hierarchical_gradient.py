@@ -1,0 +1,123 @@
+"""Gradient estimators for draws that share a root, with one signature.
+
+All give the same values. `root_reparam` and `root_dreg` are unbiased for the gradient
+of the bound; `root_dreg_published` is not. `w_j` are the normalised weights.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jaxtyping import PRNGKeyArray
+
+from ..core.checks import split
+from ..core.density import AbstractTarget
+from ..core.gradient import squared_weights, stop
+from ..core.particles import Particles
+from .proposals import known, take
+
+if TYPE_CHECKING:
+    from .hierarchical import Hierarchical
+
+RootDraw: TypeAlias = Callable[
+    [PRNGKeyArray, AbstractTarget, "Hierarchical"], Particles
+]
+
+
+def root_reparam(key, target, sampler):
+    """Differentiate through draws, roots and weights alike."""
+    rkey, dkey, wkey = split(key, 3)
+    root, log_root = sampler.roots(rkey)
+    branches, zs, log_q = sampler.draws(dkey, root)
+    log_joint = log_q + log_root
+    return sampler.weigh(wkey, target, root, branches, zs, log_joint, sampler.axis)
+
+
+def root_dreg(key, target, sampler):
+    """Doubly reparameterised, for constant weights.
+
+    `w_j^2` on every path through `z_j`, the one from the root included; `w_j` where the
+    root enters `log r - log q0` directly; inside `log q_j` the whole conditional is
+    held, its root included, and the parameters are inside `log q0`. The model and the
+    reverse model keep plain weights.
+    """
+    if not sampler.weights.constant:
+        raise TypeError(
+            "`root_dreg` needs weights that are the same at every point; got "
+            f"{type(sampler.weights).__name__}. Use `root_reparam`."
+        )
+    rkey, dkey, wkey = split(key, 3)
+    root, _ = sampler.roots(rkey)
+    branches, zs, _ = sampler.draws(dkey, root)
+    _require("root_dreg", sampler.root, branches)
+    zs, zeros = squared_weights(zs, sampler.num)
+    held = stop(branches)
+    log_q = _own(held, zs, sampler.axis)
+    held_root = stop(sampler.root)
+    log_root = known(held_root, root) if sampler.shared else _each(held_root, root)
+    log_joint = log_q + log_root
+    particles = sampler.weigh(wkey, target, root, held, zs, log_joint, sampler.axis)
+    return _with_zeros(particles, zeros)
+
+
+def root_dreg_published(key, target, sampler):
+    """The rule of the published code, for any weights. **Biased**: `w_j^2` on all that
+    the root and its parameters do, and the score of `q0` kept. For reproductions only.
+    """
+    rkey, dkey, wkey = split(key, 3)
+    root, _ = sampler.roots(rkey)
+    branches, zs, _ = sampler.draws(dkey, root)
+    _require("root_dreg_published", sampler.root, branches)
+    held = eqx.tree_at(lambda s: s.branch, sampler, stop(sampler.branch))
+    copies = (root, held.branches(root)) if sampler.shared else None
+    if copies is None:
+        own = (root, jax.vmap(held.branches)(root))
+    else:
+        own = _copies(copies, sampler.num)
+    parts = (zs, *own, _copies(sampler.root, sampler.num))
+    (zs, root, branches, roots), zeros = squared_weights(parts, sampler.num)
+    log_root = jax.vmap(known)(roots, root)
+    log_joint = _own(branches, zs, 0) + log_root
+    particles = sampler.weigh(wkey, target, root, branches, zs, log_joint, 0)
+    return _with_zeros(particles, zeros)
+
+
+def _each(density, points):
+    return jax.vmap(lambda point: known(density, point))(points)
+
+
+def _own(branches, zs, axis):
+    """Each draw under its own branch."""
+    index = jnp.arange(jtu.tree_leaves(zs)[0].shape[0])
+    one = lambda j, z, branches: known(take(branches, j), z)
+    return jax.vmap(one, (0, 0, axis))(index, zs, branches)
+
+
+def _copies(tree, num):
+    arrays, static = eqx.partition(tree, eqx.is_array)
+    copy = lambda a: jnp.broadcast_to(a, (num, *a.shape))
+    return eqx.combine(jtu.tree_map(copy, arrays), static)
+
+
+def _with_zeros(particles, zeros):
+    """The zeros belong to the log likelihood too: annealing may use it instead."""
+    likelihood = particles.log_likelihood
+    return Particles(
+        particles.value,
+        particles.log_target,
+        particles.log_weight + zeros,
+        None if likelihood is None else likelihood + zeros,
+    )
+
+
+def _require(name, *densities):
+    for q in densities:
+        if not (q.exact and q.reparameterised):
+            raise TypeError(
+                f"`{name}` holds the root and the branches inside their densities and "
+                "differentiates through their draws: expected exact, reparameterised "
+                f"ones; got {type(q).__name__}. Use `root_reparam`."
+            )
