@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import pytest
 
 from taut.nn import hierarchical, residual
@@ -17,11 +18,23 @@ from taut.nn.weight_norm import (
     unit,
 )
 
+rng = np.random.default_rng(3)
 
-def test_weights_are_unit_and_their_size_does_not_matter(getkey):
-    layer = normed_linear(7, 5, key=getkey())
+
+def normal(*shape):
+    return jnp.asarray(rng.normal(size=shape))
+
+
+def made(build, *args, **kwargs):
+    """Build in one compilation, with draws that compile quickly."""
+    key = jr.key(7, impl="rbg")
+    return eqx.filter_jit(lambda key: build(*args, key=key, **kwargs))(key)
+
+
+def test_weights_are_unit_and_their_size_does_not_matter():
+    layer = made(normed_linear, 7, 5)
     assert jnp.allclose(jnp.linalg.norm(unit(layer.direction), axis=0), 1)
-    x = jr.normal(getkey(), (7,))
+    x = normal(7)
     longer = eqx.tree_at(lambda layer: layer.direction, layer, 3 * layer.direction)
     assert jnp.allclose(layer(x), longer(x))
     # starts as scale one, direction and bias within 1 / sqrt(fan_in)
@@ -31,8 +44,8 @@ def test_weights_are_unit_and_their_size_does_not_matter(getkey):
     assert 0 < jnp.max(jnp.abs(layer.bias)) <= 7**-0.5
 
 
-def test_convolution_pads_both_sides_as_published(getkey):
-    layer, x = normed_conv(2, 3, stride=2, key=getkey()), jr.normal(getkey(), (8, 8, 2))
+def test_convolution_pads_both_sides_as_published():
+    layer, x = made(normed_conv, 2, 3, stride=2), normal(8, 8, 2)
     kernel = layer.direction / jnp.sqrt(jnp.sum(layer.direction**2, axis=(0, 1, 2)))
     expected = jax.lax.conv_general_dilated(
         x[None],
@@ -44,9 +57,9 @@ def test_convolution_pads_both_sides_as_published(getkey):
     assert jnp.allclose(layer(x), layer.scale * expected + layer.bias)
 
 
-def test_context_sets_scale_and_shift(getkey):
-    layer = context_linear(4, 6, 3, key=getkey())
-    x, context = jr.normal(getkey(), (4,)), jr.normal(getkey(), (3,))
+def test_context_sets_scale_and_shift():
+    layer = made(context_linear, 4, 6, 3)
+    x, context = normal(4), normal(3)
     weight = layer.direction / jnp.linalg.norm(layer.direction, axis=0)
     scale = layer.scale.weight @ context + layer.scale.bias
     shift = layer.shift.weight @ context + layer.shift.bias
@@ -58,10 +71,10 @@ def test_context_sets_scale_and_shift(getkey):
 
 
 @pytest.mark.parametrize("size", [(7,), (6, 6, 2)])
-def test_data_dependent_start_gives_standard_outputs(size, getkey):
+def test_data_dependent_start_gives_standard_outputs(size):
     make = normed_linear if len(size) == 1 else normed_conv
-    layer = make(size[-1], 3, key=getkey())
-    batch = 5 + 2 * jr.normal(getkey(), (64, *size))
+    layer = made(make, size[-1], 3)
+    batch = 5 + 2 * normal(64, *size)
     started = standardized(layer, batch)
     outputs = jax.vmap(started)(batch).reshape(-1, 3)
     assert jnp.allclose(outputs.mean(0), 0, atol=1e-10)
@@ -78,31 +91,31 @@ def test_doubling_is_bilinear_with_corners_not_aligned():
     )
 
 
-def test_residual_block_is_second_of_first_plus_skip(getkey):
-    block, x = residual.residual_linear(4, 6, key=getkey()), jr.normal(getkey(), (4,))
+def test_residual_block_is_second_of_first_plus_skip():
+    block, x = made(residual.residual_linear, 4, 6), normal(4)
     hidden = jnp.maximum(block.first(x), 0)
     assert jnp.allclose(block(x), block.second(hidden) + block.skip(x))
 
 
-def test_decoder_starts_dark(getkey):
-    logits = residual.ResidualDecoder(key=getkey())(jnp.zeros(32))
-    bias = residual.ResidualDecoder(key=getkey()).blocks[2].skip.bias
-    assert jnp.all(jnp.abs(bias + 3) < 6e-4)
+def test_decoder_starts_dark():
+    decoder = made(residual.ResidualDecoder)
+    assert jnp.all(jnp.abs(decoder.blocks[2].skip.bias + 3) < 6e-4)
+    logits = eqx.filter_jit(decoder)(jnp.zeros(32))
     assert jnp.mean(jax.nn.sigmoid(logits)) < 0.5
 
 
-def test_root_starts_near_a_standard_normal(getkey):
-    root = hierarchical.Root(4, 10, key=getkey())
-    loc, log_scale = root(jr.normal(getkey(), (10,)))
+def test_root_starts_near_a_standard_normal():
+    root = made(hierarchical.Root, 4, 10)
+    loc, log_scale = root(normal(10))
     # biases within 0.002, scales of 0.001 times outputs of a few units
     assert jnp.max(jnp.abs(loc)) < 0.02
     assert jnp.max(jnp.abs(log_scale)) < 0.02
     assert jnp.max(jnp.abs(loc)) > 0
 
 
-def test_branches_are_stacked_and_depend_on_root_and_context(getkey):
-    branches = hierarchical.Branches(3, 2, 5, 8, key=getkey())
-    root, context = jr.normal(getkey(), (2,)), jr.normal(getkey(), (5,))
+def test_branches_are_stacked_and_depend_on_root_and_context():
+    branches = made(hierarchical.Branches, 3, 2, 5, 8)
+    root, context = normal(2), normal(5)
     loc, log_scale = branches(root, context)
     # outputs 2j and 2j + 1 of the stacked head are branch j
     wide, _ = branches.head(root, context)
@@ -114,10 +127,10 @@ def test_branches_are_stacked_and_depend_on_root_and_context(getkey):
     assert not jnp.allclose(other[0], loc)
 
 
-def test_reverse_with_branches_has_a_context_for_each(getkey):
-    own = hierarchical.Reverse(3, 2, 5, 8, key=getkey())
-    shared = hierarchical.Reverse(1, 2, 5, 8, key=getkey())
-    z, context = jr.normal(getkey(), (2,)), jr.normal(getkey(), (5,))
+def test_reverse_with_branches_has_a_context_for_each():
+    own = made(hierarchical.Reverse, 3, 2, 5, 8)
+    shared = made(hierarchical.Reverse, 1, 2, 5, 8)
+    z, context = normal(2), normal(5)
     at = lambda network: jax.vmap(lambda j: network(z, context, j))(jnp.arange(3))
     for leaf in at(own):
         assert not jnp.allclose(leaf[0], leaf[1])
@@ -129,17 +142,17 @@ def test_reverse_with_branches_has_a_context_for_each(getkey):
     assert jnp.allclose(own(z, context, 1)[1], raw / 2)
 
 
-def test_transition_starts_as_a_gated_step_of_unit_scale(getkey):
-    transition, z = Transition(key=getkey()), jr.normal(getkey(), (2,))
+def test_transition_starts_as_a_gated_step_of_unit_scale():
+    transition, z = made(Transition), normal(2)
     _, log_scale = transition(z)
     assert jnp.allclose(log_scale, 0, atol=0.02)
     closed = eqx.tree_at(lambda t: t.gate.bias, transition, jnp.full(2, -50.0))
     assert jnp.allclose(closed(z)[0], z)
 
 
-def test_learned_weights_add_up_to_one(getkey):
-    weights = LogWeights(4, key=getkey())
-    z, root = jr.normal(getkey(), (2,)), jr.normal(getkey(), (2,))
+def test_learned_weights_add_up_to_one():
+    weights = made(LogWeights, 4)
+    z, root = normal(2), normal(2)
     assert jnp.isclose(jnp.sum(jnp.exp(weights(z, root))), 1)
     assert not jnp.allclose(weights(z, root), weights(root, z))
 
