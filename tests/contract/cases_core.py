@@ -187,10 +187,10 @@ def importance_estimated():
     joint = taut.Joint(induced().density, p.finite_rows())
     x = jnp.array(1)
     prior = p.enumerate_induced(p.finite_target(), p.other_proposal(), 3)
-    likelihood = jnp.exp(p.finite_rows().log_density_at(x))
+    log_likelihood = p.finite_rows().log_density_at(x)
     return SamplerCase(
         taut.Importance(p.other_proposal(), 2),
         taut.Conditioned(joint, x),
-        p.Rejection(joint, x),
-        jnp.log(jnp.sum(prior * likelihood)),
+        p.Rejection(joint, x, jnp.max(log_likelihood)),
+        jnp.log(jnp.sum(prior * jnp.exp(log_likelihood))),
     )

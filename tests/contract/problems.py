@@ -162,6 +162,7 @@ class Rejection(eqx.Module):
 
     joint: taut.Joint
     x: Array
+    log_bound: Array  # of the likelihood of `x`
 
     def __call__(self, key):
         def again(carry):
@@ -169,7 +170,7 @@ class Rejection(eqx.Module):
             key, dkey, xkey, akey = jr.split(key, 4)
             z, log_prior = self.joint.prior.sample_and_log_prob(dkey)
             log_likelihood = self.joint.likelihood(z).log_prob(xkey, self.x)
-            accept = jnp.log(jr.uniform(akey)) < log_likelihood
+            accept = jnp.log(jr.uniform(akey)) < log_likelihood - self.log_bound
             return key, z, log_prior + log_likelihood, accept
 
         start = (key, *again((key,))[1:3], jnp.zeros((), bool))

@@ -1,6 +1,7 @@
 """Every density and every sampler, each on a small problem whose truth is known.
 
-Add a file `cases_<area>.py` with decorated functions that return a case. The cases are
+Add a file `cases_<area>.py` with decorated functions that return a case; and a file
+`sabotage_<area>.py` with broken variants, which the contract must catch. The cases are
 made when they are run, so their modules cost nothing to import.
 """
 
@@ -12,8 +13,11 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 
+from taut.testing import Report, check_density, check_sampler
+
 DENSITIES: dict[str, Callable[[], "DensityCase"]] = {}
 SAMPLERS: dict[str, Callable[[], "SamplerCase"]] = {}
+BROKEN: dict[str, tuple[str, Callable[[], "DensityCase | SamplerCase"]]] = {}
 
 
 class DensityCase(NamedTuple):
@@ -39,17 +43,38 @@ def sampler_case(make: Callable[[], SamplerCase]) -> Callable[[], SamplerCase]:
     return _register(SAMPLERS, make)
 
 
-def _register(table, make):
-    name = f"{make.__module__.rpartition('.cases_')[2]}.{make.__name__}"
+def broken_case(law: str) -> Callable:
+    """Register a sabotaged density or sampler, with the law that it must break."""
+
+    def register(make):
+        _register(BROKEN, make, (law, make))
+        return make
+
+    return register
+
+
+def check(case: DensityCase | SamplerCase, **kwargs) -> Report:
+    """Hold one case to the contract."""
+    if isinstance(case, DensityCase):
+        density, reference, log_density = case
+        return check_density(
+            density, reference=reference, log_density=log_density, **kwargs
+        )
+    sampler, target, posterior, log_z = case
+    return check_sampler(sampler, target, posterior=posterior, log_z=log_z, **kwargs)
+
+
+def _register(table, make, entry=None):
+    name = f"{make.__module__.rpartition('.')[2].partition('_')[2]}.{make.__name__}"
     if name in table:
         raise ValueError(f"two cases are called {name}")
-    table[name] = make
+    table[name] = entry or make
     return make
 
 
-def load() -> None:
-    """Import every `cases_*.py` beside this file."""
-    for file in sorted(pathlib.Path(__file__).parent.glob("cases_*.py")):
+def load(prefix: str = "cases") -> None:
+    """Import every `<prefix>_*.py` beside this file."""
+    for file in sorted(pathlib.Path(__file__).parent.glob(f"{prefix}_*.py")):
         importlib.import_module(f"{__package__}.{file.stem}")
 
 
