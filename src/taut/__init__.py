@@ -44,6 +44,15 @@ from .densities.resampled import Resampled as Resampled
 from .densities.self_normalized import SelfNormalized as SelfNormalized
 from .densities.straight_through import straight_through as straight_through
 from .densities.truncated_rejection import TruncatedRejection as TruncatedRejection
+from .kernels.hmc import HMC as HMC
+from .kernels.langevin import Langevin as Langevin
+from .kernels.mala import MALA as MALA
+from .kernels.metropolis import RandomWalk as RandomWalk
+from .samplers.annealed import (
+    Annealed as Annealed,
+    harmonic_log_z as harmonic_log_z,
+    reverse_chains as reverse_chains,
+)
 from .samplers.chained import Chained as Chained, Markov as Markov
 from .samplers.clip import (
     AbstractClip as AbstractClip,

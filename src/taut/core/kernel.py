@@ -10,11 +10,19 @@ from typing import Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+import jax.random as jr
+import jax.tree_util as jtu
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from .density import AbstractExact, AbstractTarget
 
 Z = TypeVar("Z")
+
+
+def step_sizes(sizes: ArrayLike) -> Float[Array, "*T"]:
+    """A float array from one step size, or one per temperature."""
+    return jnp.asarray(sizes, float)
 
 
 class Point(eqx.Module):
@@ -23,9 +31,10 @@ class Point(eqx.Module):
     position: Float[Array, " D"]
     log_q: Float[Array, ""]
     log_gamma: Float[Array, ""]
+    acceptance: Float[Array, ""]  # of the move that led here
+    invalid: Int[Array, ""]  # how many points of the chain so far were NaN
     slope_q: Float[Array, " D"] | None = None
     slope_gamma: Float[Array, " D"] | None = None
-    acceptance: Float[Array, ""] | float = 1.0  # probability with which it was reached
 
 
 class Path(eqx.Module, Generic[Z]):
@@ -36,6 +45,23 @@ class Path(eqx.Module, Generic[Z]):
     key: PRNGKeyArray  # one key: one function of the event
     betas: Float[Array, " T"]
     unravel: Callable[[Array], Z] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        q: AbstractExact[Z],
+        gamma: AbstractTarget[Z],
+        key: PRNGKeyArray,
+        betas: Float[Array, " T"],
+    ):
+        event = _event(q)
+        flat, self.unravel = ravel_pytree(_zeros(event))
+        self.q, self.gamma, self.key = q, gamma, key
+        self.betas = betas.astype(flat.dtype)
+
+    def ravel(self, z: Z) -> Float[Array, " D"]:
+        """One vector from an event shaped like those of `q`."""
+        _check_like(_event(self.q), z)
+        return ravel_pytree(z)[0].astype(self.betas.dtype)
 
     def log_q(self, position: Array) -> Float[Array, ""]:
         return self.q.log_prob(self.key, self.unravel(position))
@@ -52,18 +78,69 @@ class Path(eqx.Module, Generic[Z]):
 
     def value(self, position: Array) -> Point:
         """Both log densities."""
-        return Point(position, self.log_q(position), self.log_gamma(position))
+        return self._point(position, self.log_q(position), self.log_gamma(position))
 
     def value_and_slope(self, position: Array) -> Point:
         """Both log densities and both gradients."""
         log_q, slope_q = jax.value_and_grad(self.log_q)(position)
         log_gamma, slope_gamma = jax.value_and_grad(self.log_gamma)(position)
-        return Point(position, log_q, log_gamma, slope_q, slope_gamma)
+        return self._point(position, log_q, log_gamma, slope_q, slope_gamma)
+
+    def _point(self, position, log_q, log_gamma, slope_q=None, slope_gamma=None):
+        dtype = position.dtype
+        log_q, log_gamma = log_q.astype(dtype), log_gamma.astype(dtype)
+        invalid = (jnp.isnan(log_q) | jnp.isnan(log_gamma)).astype(jnp.int32)
+        one = jnp.ones((), dtype)
+        return Point(position, log_q, log_gamma, one, invalid, slope_q, slope_gamma)
 
     def slope(self, t: int | Int[Array, ""], position: Array) -> Float[Array, " D"]:
         """The gradient of `log f_t` alone."""
         q, gamma = jax.grad(self.log_q)(position), jax.grad(self.log_gamma)(position)
         return self.at(t, q, gamma)
+
+    def step_size(
+        self, t: int | Int[Array, ""], sizes: Float[Array, "*T"]
+    ) -> Float[Array, ""]:
+        """The one for `t`, of one for all temperatures or one for each."""
+        if sizes.shape not in ((), self.betas.shape):
+            raise ValueError(
+                "Expected a step size of shape (), or of shape "
+                f"{self.betas.shape}, one per temperature (a leading 0 of `betas` is "
+                f"none); got shape {sizes.shape}."
+            )
+        return jnp.broadcast_to(sizes, self.betas.shape)[t].astype(self.betas.dtype)
+
+
+def _event(q: AbstractExact[Z]) -> Z:
+    """Shapes and types of the events of `q`, which kernels must be able to move."""
+    if not isinstance(q, AbstractExact):
+        raise TypeError(
+            "A path starts from a proposal whose density is known, an `AbstractExact`; "
+            f"got {type(q).__name__}, whose density is only estimated. Use a tractable "
+            "proposal, or `Importance`."
+        )
+    event = eqx.filter_eval_shape(q.sample, jr.key(0))
+    kinds = {leaf.dtype for leaf in jtu.tree_leaves(event)}
+    if q.discrete or not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+        raise TypeError(
+            f"Kernels move continuous events; those of {type(q).__name__} are "
+            "discrete. Sum the discrete latents out, or use `Importance`."
+        )
+    return event
+
+
+def _zeros(event: Z) -> Z:
+    return jtu.tree_map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
+
+
+def _check_like(event: Z, z: Z) -> None:
+    shapes = lambda tree: jtu.tree_map(jnp.shape, tree)
+    expected, got = shapes(event), shapes(z)
+    if expected != got:
+        raise ValueError(
+            f"Expected an event of shape {expected}, like the proposal's; got {got}. "
+            "Events are unbatched: use `jax.vmap`."
+        )
 
 
 class AbstractKernel(eqx.Module):
@@ -73,6 +150,8 @@ class AbstractKernel(eqx.Module):
     `before` to `after`: `log [f_t(after) L(before | after)] - log [f_t(before)
     M(after | before)]`; zero for a move that leaves `f_t` invariant, reversed exactly.
     """
+
+    reparameterised: eqx.AbstractVar[bool]  # do gradients flow through a move?
 
     @abc.abstractmethod
     def init(self, path: Path, position: Float[Array, " D"]) -> Point:

@@ -18,6 +18,7 @@ class Bernoulli(AbstractExact[Array]):
     logits: Float[Array, "*shape"]
     shape: tuple[int, ...] = eqx.field(static=True)
     reparameterised: ClassVar[bool] = False
+    discrete: ClassVar[bool] = True
 
     def __init__(self, logits: Float[Array, "*shape"]):
         self.logits = jnp.asarray(logits)
@@ -39,6 +40,7 @@ class Categorical(AbstractExact[Int[Array, ""]]):
     logits: Float[Array, " n"]
     num: int = eqx.field(static=True)
     reparameterised: ClassVar[bool] = False
+    discrete: ClassVar[bool] = True
 
     def __init__(self, logits: Float[Array, " n"]):
         self.logits = jnp.asarray(logits)

@@ -1,0 +1,40 @@
+"""Hamiltonian Monte Carlo."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float
+
+from ..core.checks import check_at_least, split
+from ..core.kernel import AbstractKernel, step_sizes
+from .flow import flow
+from .metropolis import accept
+
+
+class HMC(AbstractKernel):
+    """Fresh momentum, `leapfrogs` steps, one Metropolis test (Duane et al., 1987).
+
+    Reversible for `f_t`, with `leapfrogs` gradients a move.
+    """
+
+    step_size: Float[Array, "*T"] = eqx.field(converter=step_sizes)
+    leapfrogs: int = eqx.field(static=True, default=5)
+    reparameterised: ClassVar[bool] = False
+
+    def __check_init__(self):
+        check_at_least("HMC: leapfrogs", self.leapfrogs, 1)
+
+    def init(self, path, position):
+        return path.value_and_slope(position)
+
+    def forward(self, key, path, t, state):
+        pkey, akey = split(key)
+        momentum = jr.normal(pkey, state.position.shape, state.position.dtype)
+        step = path.step_size(t, self.step_size)
+        after, log_ratio = flow(path, t, state, momentum, step, self.leapfrogs)
+        return accept(akey, log_ratio, state, after), jnp.zeros_like(log_ratio)
+
+    def backward(self, key, path, t, state):
+        return self.forward(key, path, t, state)
