@@ -14,7 +14,7 @@ from .interrupt import Interrupts
 from .loop import compile_loop
 from .sharding import replicate
 from .state import Best, TrainState, averaged, owned
-from .step import ORDERS, VALIDATION
+from .step import VALIDATION, order_keys
 from .trouble import Interrupted, NonFiniteError, diagnose
 
 
@@ -33,15 +33,6 @@ class FitResult(eqx.Module):
     train_state: TrainState
 
 
-def _find_orders(source, span: int, seeds: int | None):
-    # The orders of the epochs that one call can meet, for every seed.
-    def orders(key, epoch):
-        one = lambda k: source.orders(jr.fold_in(k, ORDERS), epoch, span)
-        return one(key) if seeds is None else jax.vmap(one)(key)
-
-    return jax.jit(orders)
-
-
 class Driver:
     """One call of `fit`, from its first compilation to its result."""
 
@@ -53,7 +44,6 @@ class Driver:
         self.memory_limit = memory_limit
         self.history, self.saved = [], -1
         self.epoch, self.orders = None, None
-        self.find_orders = _find_orders(source, loop.steps_per_call, recipe.seeds)
 
     def __call__(self, now: TrainState, steps: int, on_report) -> FitResult:
         step, stopped = int(now.step), False
@@ -104,7 +94,9 @@ class Driver:
     def _where_in_data(self, now: TrainState):
         epoch = self.source.epoch(int(now.step))
         if self.epoch != epoch:
-            orders = self.find_orders(now.key, jnp.int32(epoch))
+            orders = self.source.orders(
+                order_keys(now.key), jnp.int32(epoch), self.loop.steps_per_call
+            )
             self.epoch, self.orders = epoch, replicate(orders, self.recipe.mesh)
         return jnp.int32(epoch), self.orders
 

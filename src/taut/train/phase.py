@@ -94,13 +94,13 @@ def phase_names(phases: tuple[Phase, ...]) -> tuple[str, ...]:
 
 def as_phases(phases) -> tuple[Phase, ...]:
     """One phase or a sequence of them, checked."""
-    phases = (phases,) if isinstance(phases, Phase) else tuple(phases)
-    if not phases or not all(isinstance(phase, Phase) for phase in phases):
+    found = phases if isinstance(phases, list | tuple) else (phases,)
+    if not found or not all(isinstance(phase, Phase) for phase in found):
         raise TypeError(
-            "Expected a Phase(loss, optimiser) or a non-empty sequence of them, got "
+            "Expected a Phase(loss, optimiser) or a non-empty list of them, got "
             f"{phases!r}."
         )
-    return phases
+    return tuple(found)
 
 
 def cast(tree: PyTree, dtype: jnp.dtype | None) -> PyTree:

@@ -1,6 +1,7 @@
 """Where a step's examples come from: arrays on the device, or a sampler."""
 
 import abc
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -22,9 +23,10 @@ class AbstractSource(eqx.Module):
 
     @abc.abstractmethod
     def orders(
-        self, key: PRNGKeyArray, epoch: Int[Array, ""], span: int
-    ) -> Int[Array, "epochs size"] | None:
-        """The orders of all epochs that `span` steps from inside `epoch` can meet."""
+        self, keys: PRNGKeyArray, epoch: Int[Array, ""], span: int
+    ) -> Int[Array, "*seeds epochs size"] | None:
+        """The orders of all epochs that `span` steps from inside `epoch` can meet,
+        for one key or one per seed."""
 
     @abc.abstractmethod
     def batch(
@@ -48,11 +50,9 @@ class Resident(AbstractSource):
     def epoch(self, step: int) -> int:
         return step // (self.size // self.batch_size)
 
-    def orders(self, key, epoch, span):
+    def orders(self, keys, epoch, span):
         count = -(-span // (self.size // self.batch_size)) + 1
-        keys = jax.vmap(lambda i: jr.fold_in(key, epoch + i))(jnp.arange(count))
-        rows = jnp.arange(self.size, dtype=jnp.int32)
-        return jax.vmap(lambda k: jr.permutation(k, rows))(keys)
+        return permutations(keys, epoch, count, self.size)
 
     def batch(self, key, step, epoch, orders):
         assert orders is not None
@@ -73,11 +73,20 @@ class Drawn(AbstractSource):
     def epoch(self, step: int) -> int:
         return 0
 
-    def orders(self, key, epoch, span):
+    def orders(self, keys, epoch, span):
         return None
 
     def batch(self, key, step, epoch, orders):
         return jax.vmap(self.draw)(example_keys(key, self.batch_size))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def permutations(keys, epoch, count: int, size: int):
+    """Orders of the epochs `epoch`, ..., `epoch + count - 1`."""
+    order = lambda key, i: jr.permutation(jr.fold_in(key, epoch + i), size)
+    orders = lambda key: jax.vmap(lambda i: order(key, i))(jnp.arange(count))
+    found = orders(keys) if keys.ndim == 0 else jax.vmap(orders)(keys)
+    return found.astype(jnp.int32)
 
 
 def example_keys(key: PRNGKeyArray, batch_size: int) -> PRNGKeyArray:

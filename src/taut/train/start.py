@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .state import Best, TrainState, owned, polyak_average
-from .step import Recipe, run_phases
+from .step import Recipe, order_keys, run_phases
 
 # Stream of a seed's key that its parameters are made with.
 MAKE = 3
@@ -90,7 +90,7 @@ def _empty_sums(recipe: Recipe, source, params, optimisers, state, keys):
     zero = jnp.int32(0)
 
     def metrics(params, optimisers, state, key):
-        orders = source.orders(key, zero, 1)
+        orders = source.orders(order_keys(key), zero, 1)
         where = (zero, zero, orders)
         return run_phases(recipe, source, params, optimisers, state, key, where)[3]
 

@@ -51,6 +51,12 @@ class Batch(eqx.Module):
     step: Int[Array, ""]
 
 
+def order_keys(keys: PRNGKeyArray) -> PRNGKeyArray:
+    """The key(s) of the epochs' orders, one per seed."""
+    own = lambda key: jr.fold_in(key, ORDERS)
+    return own(keys) if keys.ndim == 0 else jax.vmap(own)(keys)
+
+
 def over_examples(recipe: Recipe, function):
     """`vmap` that names its axis `data` where the mesh has one, so that shardings
     asked for inside (particles) go with the one outside."""
