@@ -16,6 +16,7 @@ The two agree to rounding.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -87,10 +88,15 @@ def convolve_transpose(
     return out
 
 
+@partial(jax.checkpoint, static_argnums=(2, 3))
 def by_columns(x: Array, kernel: Array, stride: Pair, pads: Pairs) -> Array:
-    """Convolution as `kh` matrix products: any backend's matrix product, any loop."""
+    """Convolution as `kh` matrix products: any backend's matrix product, any loop.
+
+    The columns are `kw` times as large as `x`; the gradient builds them again, so that
+    a scan over layers keeps `x` alone.
+    """
     (kh, kw, channels, out), (down, right) = kernel.shape, stride
-    x = jnp.pad(x, (*pads, (0, 0)))
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(*pad, 0) for pad in (*pads, (0, 0))])
     rows = (x.shape[0] - kh) // down + 1
     columns = (x.shape[1] - kw) // right + 1
     # wide[h, w] = x[h, w * right : w * right + kw], the kw columns side by side
@@ -149,7 +155,13 @@ class Conv2d(eqx.Module):
     def __call__(
         self, x: Float[Array, "height width channels"]
     ) -> Float[Array, "rows columns out"]:
-        y = convolve(x, self.kernel, self.stride, self.padding)
+        return self.padded(x, self.padding)
+
+    def padded(
+        self, x: Float[Array, "height width channels"], padding: Padding
+    ) -> Float[Array, "rows columns out"]:
+        """The layer under another padding, as for a part of an image."""
+        y = convolve(x, self.kernel, self.stride, padding)
         return y if self.bias is None else y + self.bias
 
 
