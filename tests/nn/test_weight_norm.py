@@ -4,7 +4,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 import pytest
 
 from taut.nn import hierarchical, residual
@@ -18,12 +17,6 @@ from taut.nn.weight_norm import (
     unit,
 )
 
-rng = np.random.default_rng(3)
-
-
-def normal(*shape):
-    return jnp.asarray(rng.normal(size=shape))
-
 
 def made(build, *args, **kwargs):
     """Build in one compilation, with draws that compile quickly."""
@@ -31,7 +24,7 @@ def made(build, *args, **kwargs):
     return eqx.filter_jit(lambda key: build(*args, key=key, **kwargs))(key)
 
 
-def test_weights_are_unit_and_their_size_does_not_matter():
+def test_weights_are_unit_and_their_size_does_not_matter(normal):
     layer = made(normed_linear, 7, 5)
     assert jnp.allclose(jnp.linalg.norm(unit(layer.direction), axis=0), 1)
     x = normal(7)
@@ -44,8 +37,8 @@ def test_weights_are_unit_and_their_size_does_not_matter():
     assert 0 < jnp.max(jnp.abs(layer.bias)) <= 7**-0.5
 
 
-def test_convolution_pads_both_sides_as_published():
-    layer, x = made(normed_conv, 2, 3, stride=2), normal(8, 8, 2)
+def test_convolution_pads_both_sides_as_published(filled, normal):
+    layer, x = filled(normed_conv, 2, 3, stride=2), normal(8, 8, 2)
     kernel = layer.direction / jnp.sqrt(jnp.sum(layer.direction**2, axis=(0, 1, 2)))
     expected = jax.lax.conv_general_dilated(
         x[None],
@@ -57,7 +50,7 @@ def test_convolution_pads_both_sides_as_published():
     assert jnp.allclose(layer(x), layer.scale * expected + layer.bias)
 
 
-def test_context_sets_scale_and_shift():
+def test_context_sets_scale_and_shift(normal):
     layer = made(context_linear, 4, 6, 3)
     x, context = normal(4), normal(3)
     weight = layer.direction / jnp.linalg.norm(layer.direction, axis=0)
@@ -71,9 +64,9 @@ def test_context_sets_scale_and_shift():
 
 
 @pytest.mark.parametrize("size", [(7,), (6, 6, 2)])
-def test_data_dependent_start_gives_standard_outputs(size):
+def test_data_dependent_start_gives_standard_outputs(size, filled, normal):
     make = normed_linear if len(size) == 1 else normed_conv
-    layer = made(make, size[-1], 3)
+    layer = filled(make, size[-1], 3)
     batch = 5 + 2 * normal(64, *size)
     started = standardized(layer, batch)
     outputs = jax.vmap(started)(batch).reshape(-1, 3)
@@ -91,8 +84,8 @@ def test_doubling_is_bilinear_with_corners_not_aligned():
     )
 
 
-def test_residual_block_is_second_of_first_plus_skip():
-    block, x = made(residual.residual_linear, 4, 6), normal(4)
+def test_residual_block_is_second_of_first_plus_skip(filled, normal):
+    block, x = filled(residual.residual_linear, 4, 6), normal(4)
     hidden = jnp.maximum(block.first(x), 0)
     assert jnp.allclose(block(x), block.second(hidden) + block.skip(x))
 
@@ -104,7 +97,7 @@ def test_decoder_starts_dark():
     assert jnp.mean(jax.nn.sigmoid(logits)) < 0.5
 
 
-def test_root_starts_near_a_standard_normal():
+def test_root_starts_near_a_standard_normal(normal):
     root = made(hierarchical.Root, 4, 10)
     loc, log_scale = root(normal(10))
     # biases within 0.002, scales of 0.001 times outputs of a few units
@@ -113,8 +106,8 @@ def test_root_starts_near_a_standard_normal():
     assert jnp.max(jnp.abs(loc)) > 0
 
 
-def test_branches_are_stacked_and_depend_on_root_and_context():
-    branches = made(hierarchical.Branches, 3, 2, 5, 8)
+def test_branches_are_stacked_and_depend_on_root_and_context(filled, normal):
+    branches = filled(hierarchical.Branches, 3, 2, 5, 8)
     root, context = normal(2), normal(5)
     loc, log_scale = branches(root, context)
     # outputs 2j and 2j + 1 of the stacked head are branch j
@@ -127,9 +120,9 @@ def test_branches_are_stacked_and_depend_on_root_and_context():
     assert not jnp.allclose(other[0], loc)
 
 
-def test_reverse_with_branches_has_a_context_for_each():
-    own = made(hierarchical.Reverse, 3, 2, 5, 8)
-    shared = made(hierarchical.Reverse, 1, 2, 5, 8)
+def test_reverse_with_branches_has_a_context_for_each(filled, normal):
+    own = filled(hierarchical.Reverse, 3, 2, 5, 8)
+    shared = filled(hierarchical.Reverse, 1, 2, 5, 8)
     z, context = normal(2), normal(5)
     at = lambda network: jax.vmap(lambda j: network(z, context, j))(jnp.arange(3))
     for leaf in at(own):
@@ -142,7 +135,7 @@ def test_reverse_with_branches_has_a_context_for_each():
     assert jnp.allclose(own(z, context, 1)[1], raw / 2)
 
 
-def test_transition_starts_as_a_gated_step_of_unit_scale():
+def test_transition_starts_as_a_gated_step_of_unit_scale(normal):
     transition, z = made(Transition), normal(2)
     _, log_scale = transition(z)
     assert jnp.allclose(log_scale, 0, atol=0.02)
@@ -150,8 +143,8 @@ def test_transition_starts_as_a_gated_step_of_unit_scale():
     assert jnp.allclose(closed(z)[0], z)
 
 
-def test_learned_weights_add_up_to_one():
-    weights = made(LogWeights, 4)
+def test_learned_weights_add_up_to_one(filled, normal):
+    weights = filled(LogWeights, 4)
     z, root = normal(2), normal(2)
     assert jnp.isclose(jnp.sum(jnp.exp(weights(z, root))), 1)
     assert not jnp.allclose(weights(z, root), weights(root, z))
