@@ -61,12 +61,6 @@ def multiple_equal():
 
 
 @sampler_case
-def multiple_fixed():
-    weights = taut.FixedWeights((0.5, 0.3, 0.2))
-    return gaussian_case(taut.MultipleImportance(unlike(), weights))
-
-
-@sampler_case
 def multiple_balance():
     return gaussian_case(taut.MultipleImportance(unlike(), taut.PowerWeights(1.0)))
 
@@ -85,7 +79,7 @@ def multiple_network():
 def multiple_estimated():
     """Proposals of which one is only estimated: constant weights."""
     proposals = (near(0.1, 1.1), semi_implicit())
-    weights = taut.SoftmaxWeights(jnp.array([0.3, -0.2]))
+    weights = taut.FixedWeights((0.6, 0.4))
     return gaussian_case(taut.MultipleImportance(proposals, weights))
 
 
@@ -191,12 +185,6 @@ def hierarchical_apart_by_branch():
 
 
 @sampler_case
-def hierarchical_published():
-    draw = taut.root_dreg_published
-    return gaussian_case(hierarchical(taut.PowerWeights(1.0), draw=draw))
-
-
-@sampler_case
 def hierarchical_estimated():
     """The reverse model is only estimated."""
     spread = jnp.full(2, 0.5 * jnp.log(0.5))
@@ -219,12 +207,6 @@ def chained_markov():
 
 
 @sampler_case
-def chained_learned():
-    weights = taut.SoftmaxWeights(jnp.array([0.0, 0.5, -0.5]))
-    return gaussian_case(taut.Chained(near(0.1, 1.2), markov(), 3, weights))
-
-
-@sampler_case
 def chained_adaptive():
     """Each proposal is placed by all draws before it."""
     q = near(0.1, 1.2)
@@ -233,7 +215,7 @@ def chained_adaptive():
         mean = jnp.sum(past, axis=0) / i
         return taut.Normal(0.7 * q.loc + 0.3 * mean, q.log_scale)
 
-    weights = taut.FixedWeights((0.2, 0.3, 0.5))
+    weights = taut.SoftmaxWeights(jnp.array([0.0, 0.5, -0.5]))
     return gaussian_case(taut.Chained(q, adapt, 3, weights))
 
 

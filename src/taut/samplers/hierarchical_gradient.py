@@ -42,7 +42,8 @@ def root_dreg(key, target, sampler):
     `w_j^2` on every path through `z_j`, the one from the root included; `w_j` where the
     root enters `log r - log q0` directly; inside `log q_j` the whole conditional is
     held, its root included, and the parameters are inside `log q0`. The model and the
-    reverse model keep plain weights.
+    reverse model keep plain weights. Branches with roots of their own are independent
+    draws of pairs: `w_j^2` on all paths through a pair, parameters held.
     """
     if not sampler.weights.constant:
         raise TypeError(
@@ -53,40 +54,42 @@ def root_dreg(key, target, sampler):
     root, _ = sampler.roots(rkey)
     branches, zs, _ = sampler.draws(dkey, root)
     _require("root_dreg", sampler.root, branches)
-    zs, zeros = squared_weights(zs, sampler.num)
-    held = stop(branches)
-    log_q = _own(held, zs, sampler.axis)
-    held_root = stop(sampler.root)
-    log_root = known(held_root, root) if sampler.shared else _each(held_root, root)
-    log_joint = log_q + log_root
+    law = stop(sampler.root)
+    if sampler.shared:
+        zs, zeros = squared_weights(zs, sampler.num)
+        held, log_root = stop(branches), known(law, root)
+    else:
+        (zs, root), zeros = squared_weights((zs, root), sampler.num)
+        held = jax.vmap(_without_parameters(sampler).branches)(root)
+        log_root = jax.vmap(lambda root: known(law, root))(root)
+    log_joint = _own(held, zs, sampler.axis) + log_root
     particles = sampler.weigh(wkey, target, root, held, zs, log_joint, sampler.axis)
     return _with_zeros(particles, zeros)
 
 
 def root_dreg_published(key, target, sampler):
     """The rule of the published code, for any weights. **Biased**: `w_j^2` on all that
-    the root and its parameters do, and the score of `q0` kept. For reproductions only.
+    the root and its parameters do, the score of `q0` kept, and weights held that depend
+    on the branches. For reproductions only; `docs/samplers.md` has the bias.
     """
     rkey, dkey, wkey = split(key, 3)
     root, _ = sampler.roots(rkey)
     branches, zs, _ = sampler.draws(dkey, root)
     _require("root_dreg_published", sampler.root, branches)
-    held = eqx.tree_at(lambda s: s.branch, sampler, stop(sampler.branch))
-    copies = (root, held.branches(root)) if sampler.shared else None
-    if copies is None:
-        own = (root, jax.vmap(held.branches)(root))
-    else:
-        own = _copies(copies, sampler.num)
-    parts = (zs, *own, _copies(sampler.root, sampler.num))
-    (zs, root, branches, roots), zeros = squared_weights(parts, sampler.num)
-    log_root = jax.vmap(known)(roots, root)
-    log_joint = _own(branches, zs, 0) + log_root
-    particles = sampler.weigh(wkey, target, root, branches, zs, log_joint, 0)
+    held = stop(branches)
+    roots = _copies(root, sampler.num) if sampler.shared else root
+    parts = (zs, roots, _copies(sampler.root, sampler.num))
+    (zs, roots, laws), zeros = squared_weights(parts, sampler.num)
+    log_joint = _own(held, zs, sampler.axis) + jax.vmap(known)(laws, roots)
+    if sampler.shared:
+        held = _copies(held, sampler.num)
+    particles = sampler.weigh(wkey, target, roots, held, zs, log_joint, 0)
     return _with_zeros(particles, zeros)
 
 
-def _each(density, points):
-    return jax.vmap(lambda point: known(density, point))(points)
+def _without_parameters(sampler):
+    """Branches whose parameters are held, and not their root."""
+    return eqx.tree_at(lambda s: s.branch, sampler, stop(sampler.branch))
 
 
 def _own(branches, zs, axis):
