@@ -28,6 +28,15 @@ def glorot(layer: Layer, *, key: PRNGKeyArray) -> Layer:
     return eqx.tree_at(lambda layer: layer.bias, layer, jnp.zeros_like(layer.bias))
 
 
+def he_normal(layer: Layer, *, key: PRNGKeyArray) -> Layer:
+    """`layer` with weights normal, variance `2 / fan_in`, biases as built.
+
+    (He et al., 2015; the dense layers of Kim et al., 2018.) For dense layers.
+    """
+    weight = jr.normal(key, layer.weight.shape) * (2 / layer.weight.shape[1]) ** 0.5
+    return eqx.tree_at(lambda layer: layer.weight, layer, weight)
+
+
 def as_built(layer: Layer, *, key: PRNGKeyArray) -> Layer:
     """`layer` as it is: Equinox begins uniform on `+-1 / sqrt(fan_in)`, biases too."""
     return layer

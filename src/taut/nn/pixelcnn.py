@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .conv import Conv2d
 from .gated_layer import GatedLayer
+from .mlp import he_normal, linear
 
 KERNELS = (9, 9, 9, 7, 7, 7, 5, 5, 5, 3, 3, 3)
 
@@ -24,7 +25,8 @@ class PixelCNN(eqx.Module):
     the vertical map moves down a row in every layer, as published, which leaves a few
     past pixels to the upper right unseen; without, in the first only: all are seen.
 
-    Layers of equal kernels are one body, scanned over stacked parameters.
+    Pixels run from 0 to `unit`. Layers of equal kernels are one body, scanned over
+    stacked parameters.
     """
 
     spread: eqx.nn.Linear
@@ -33,6 +35,7 @@ class PixelCNN(eqx.Module):
     last: Conv2d
     shape: tuple[int, int, int] = eqx.field(static=True)
     latent: int = eqx.field(static=True)
+    unit: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -43,12 +46,13 @@ class PixelCNN(eqx.Module):
         channels: int = 32,
         maps: int = 4,
         rise_always: bool = True,
+        unit: float = 1.0,
         key: PRNGKeyArray,
     ):
         _check(shape, latent, kernels)
         height, width, colours = shape
         zkey, fkey, gkey, lkey = jr.split(key, 4)
-        self.spread = _he_linear(latent, maps * height * width, key=zkey)
+        self.spread = linear(latent, maps * height * width, he_normal, key=zkey)
         self.first = GatedLayer(
             colours + maps, channels, kernels[0] // 2, rise=1, hides=1, key=fkey
         )
@@ -64,7 +68,7 @@ class PixelCNN(eqx.Module):
         keys = jr.split(gkey, max(len(runs), 1))
         self.groups = tuple(group(*run, key) for run, key in zip(runs, keys))
         self.last = Conv2d(channels, colours, (1, 1), key=lkey)
-        self.shape, self.latent = shape, latent
+        self.shape, self.latent, self.unit = shape, latent, unit
 
     def __call__(
         self, x: Float[Array, "height width colours"], z: Float[Array, " latent"]
@@ -88,7 +92,8 @@ class PixelCNN(eqx.Module):
                 f"this PixelCNN is for z of shape {(self.latent,)}; got {jnp.shape(z)}."
             )
         maps = self.spread(z).reshape(-1, *self.shape[:2])
-        return jnp.concatenate([x.astype(maps.dtype), jnp.moveaxis(maps, 0, -1)], -1)
+        image = x.astype(maps.dtype) / self.unit
+        return jnp.concatenate([image, jnp.moveaxis(maps, 0, -1)], -1)
 
     @property
     def layers(self) -> list[GatedLayer]:
@@ -102,14 +107,6 @@ class PixelCNN(eqx.Module):
 
 def _apply(maps, layer: Callable):
     return layer(*maps), None
-
-
-def _he_linear(size: int, out: int, *, key: PRNGKeyArray) -> eqx.nn.Linear:
-    """Weights normal with variance `2 / fan_in`, biases uniform on `+-fan_in^-1/2`."""
-    built, drawn = jr.split(key)
-    layer = eqx.nn.Linear(size, out, key=built)
-    weight = jr.normal(drawn, layer.weight.shape) * (2 / size) ** 0.5
-    return eqx.tree_at(lambda layer: layer.weight, layer, weight)
 
 
 def _check(shape, latent, kernels) -> None:

@@ -19,7 +19,7 @@ Image = Float[Array, "height width colours"]
 
 def ancestral(key: PRNGKeyArray, network: PixelCNN, z: Array, draw: Draw) -> Image:
     """Draw an image given `z`: pixel `i` is `draw(fold_in(key, i), outputs at i)`."""
-    height, width, colours = network.shape
+    height, width, _ = network.shape
     layers, channels = network.layers, network.last.weight.shape[2]
     # rows[l] is what layer l sees, below so many zeros that its output's row r sees
     # rows r .. r + reach
@@ -38,9 +38,9 @@ def ancestral(key: PRNGKeyArray, network: PixelCNN, z: Array, draw: Draw) -> Ima
                 rows[i + 1] = _put(rows[i + 1], made, r + tops[i + 1])
         keys = jax.vmap(jr.fold_in, (None, 0))(key, r * width + jnp.arange(width))
         blank = _get(rows[0], r + tops[0])
-        row = _draw_row(keys, network, layers, blank, above, draw)
+        row, pixels = _draw_row(keys, network, layers, blank, above, draw)
         rows[0] = _put(rows[0], row, r + tops[0])
-        return tuple(rows), row[:, :colours]
+        return tuple(rows), pixels
 
     return jax.lax.scan(draw_row, tuple(rows), jnp.arange(height))[1]
 
@@ -60,8 +60,8 @@ def ancestral_by_full_passes(
     return jax.lax.fori_loop(0, height * width, draw_pixel, start)
 
 
-def _draw_row(keys, network: PixelCNN, layers, blank, above, draw: Draw) -> Array:
-    """Fill in the colours of one row of the first layer's input, from left to right."""
+def _draw_row(keys, network: PixelCNN, layers, blank, above, draw: Draw):
+    """One row from left to right: as the first layer sees it, and its pixels."""
     width, colours = network.shape[1:]
     channels = network.last.weight.shape[2]
     # columns[l] is what layer l sees of this row, as `rows` is of the image
@@ -79,13 +79,13 @@ def _draw_row(keys, network: PixelCNN, layers, blank, above, draw: Draw) -> Arra
                 columns[i + 1] = _put(columns[i + 1], made, c + sides[i + 1])
         pixel = draw(key, network.last(made[None, None])[0, 0])
         here = c + sides[0]
-        filled = _get(columns[0], here).at[:colours].set(pixel)
+        filled = _get(columns[0], here).at[:colours].set(pixel / network.unit)
         columns[0] = _put(columns[0], filled, here)
-        return tuple(columns), None
+        return tuple(columns), pixel
 
     steps = (jnp.arange(width), keys, above)
-    done, _ = jax.lax.scan(draw_pixel, tuple(columns), steps)
-    return done[0][sides[0] :]
+    done, pixels = jax.lax.scan(draw_pixel, tuple(columns), steps)
+    return done[0][sides[0] :], pixels
 
 
 def _padded(x: Array, zeros: int) -> Array:
