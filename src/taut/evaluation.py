@@ -5,7 +5,7 @@ chunks, and a run that stopped goes on where it was.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -110,17 +110,17 @@ def both_ends(
         )
 
 
-def gather(blocks: list) -> object:
+def gather(blocks: list) -> Any:
     """One pytree of arrays from the blocks of it."""
     return jtu.tree_map(lambda *parts: np.concatenate(parts), *blocks)
 
 
-def summary(value: np.ndarray, error: np.ndarray | None = None) -> dict[str, float]:
+def summary(value: Any, error: Any = None) -> dict[str, Any]:
     """A mean over examples with its two errors, which are never merged: of the Monte
     Carlo draws with the examples held, and of having drawn these examples.
     """
     n = len(value)
-    out = {"mean": float(np.mean(value)), "examples": n}
+    out: dict[str, Any] = {"mean": float(np.mean(value)), "examples": n}
     out["se_examples"] = float(np.std(value, ddof=1) / np.sqrt(n)) if n > 1 else None
     if error is not None and np.all(np.isfinite(error)):
         out["se_monte_carlo"] = float(np.sqrt(np.sum(error**2)) / n)

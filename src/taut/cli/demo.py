@@ -284,7 +284,7 @@ def report(found: dict[str, Trained], options: Options) -> str:
     digits = [name for name in found if name not in PLANE]
     target = NineGaussians()
     centres = (GRID[1:] + GRID[:-1]) / 2
-    points = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)
+    points = jnp.stack(jnp.meshgrid(centres, centres), -1).reshape(-1, 2)
     truth = np.exp(jax.vmap(target.log_density)(points)).reshape(60, 60)
     pictures = {"target": truth} | {n: picture(found[n].model) for n in plane}
     vae = found[digits[-1]].model

@@ -105,7 +105,7 @@ def _test_end(
     num: int,
     options: Options,
 ) -> End:
-    target = lambda parts, key: settings.shared(*parts, key)
+    target = lambda parts, key: settings.shared(parts[0], parts[1], key)
     blocks = []
     with progress("test examples", len(images), quiet=options.quiet) as update:
         for end in lower_end(key, target, parts, images, num, chunk=options.chunk):

@@ -98,7 +98,7 @@ def _validation(settings: AbstractExperiment, splits: Splits) -> Validation | No
     images = seeded_choice(splits.valid, settings.validation_images)
 
     def score(key, model, state):
-        target = lambda parts, key: settings.shared(*parts, key)
+        target = lambda parts, key: settings.shared(parts[0], parts[1], key)
         blocks = lower_end(key, target, (model, state), images, 1, block=len(images))
         return np.mean(gather(list(blocks)).value)
 

@@ -28,7 +28,7 @@ class Splits:
     test: np.ndarray
     digest: str  # of the files and the splits: it goes into every run
     prepare: Callable[[PRNGKeyArray, Array], Array] | None = None  # training only
-    mean: np.ndarray | None = None  # of the training examples
+    mean: Any = None  # of the training examples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ class Row:
     """One model in the table. Numbers in nats; `None` shows as a dash."""
 
     name: str
-    lower: float
+    lower: float | None
     lower_error: float | None = None
     upper: float | None = None  # on examples simulated from the model
     simulated_lower: float | None = None  # on the same examples

@@ -1,0 +1,57 @@
+"""`taut sample`: examples drawn from a trained run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import equinox as eqx
+import jax
+import jax.random as jr
+import numpy as np
+import tyro
+
+from ..core.checks import particle_keys
+from ..report import Figure, Page, images, render
+from ..rundir import Run
+from .options import parse
+from .progress import console, progress
+from .running import plan_of, train, trained
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw examples from a trained run."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder; samples.npz and samples.html go there."""
+    num: int = 100
+    """How many."""
+    block: int = 100
+    """How many at once."""
+    seed: int = 0
+    """Decides every draw."""
+    quiet: bool = False
+    """No progress."""
+
+
+def run(argv: Sequence[str]) -> None:
+    options = parse(Options, argv, "taut sample")
+    plan, record = plan_of(options.run), Run.open(options.run)
+    splits = plan.settings.data()
+    density = plan.settings.density(*trained(train(plan, splits, record, steps=0)))
+    draw = eqx.filter_jit(lambda density, keys: jax.vmap(density.sample)(keys))
+    keys = particle_keys(jr.key(options.seed), options.num)
+    drawn = []
+    with progress("samples", options.num, quiet=options.quiet) as update:
+        for first in range(0, options.num, options.block):
+            drawn.append(np.asarray(draw(density, keys[first : first + options.block])))
+            update(min(options.num, first + options.block), "")
+    samples = np.concatenate(drawn)
+    np.savez_compressed(options.run / "samples.npz", samples=samples)
+    if samples.ndim >= 3:
+        grid = Figure("Samples", images(samples[:100] / max(1.0, samples.max())))
+        page = Page(plan.preset.name, f"Seed {options.seed}.", [], [grid])
+        (options.run / "samples.html").write_text(render(page))
+    if not options.quiet:
+        console.print(f"{options.num} samples in {options.run / 'samples.npz'}")

@@ -1,0 +1,92 @@
+"""`docs/results/PAPER.md` from `docs/results/PAPER.json`: nothing is typed by hand."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..papers.experiment import Preset
+
+HEAD = """# Results: {paper}
+
+Written by `taut reproduce {paper}` from [`{paper}.json`]({paper}.json). Nats, higher is
+better. *Lower (test)* is the mean lower end on a seeded choice of test examples, with
+the error of that choice; *lower* and *upper (simulated)* are both ends on examples
+simulated from the trained model, where the upper one is certified. *Published* numbers
+come from the paper's full budget and are no target of a reduced one. Rows without a run
+say "not run".
+"""
+
+
+def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
+    """Tables of all rows, run or not, and the figures that lie beside them."""
+    path = folder / f"{paper}.json"
+    found = json.loads(path.read_text()) if path.exists() else []
+    parts = [HEAD.format(paper=paper)]
+    for table in dict.fromkeys(preset.table for preset in presets):
+        rows = [p for p in presets if p.table == table]
+        parts.append(f"## {table}\n\n{_table(rows, found)}")
+    pictures = sorted(folder.glob(f"{paper}-*.svg"))
+    if pictures:
+        shown = "\n\n".join(f"![{p.stem}]({p.name})" for p in pictures)
+        parts.append(f"## Figures\n\n{shown}\n")
+    commands = dict.fromkeys(row["command"] for row in found)
+    if commands:
+        listed = "\n".join(commands)
+        parts.append(f"## Commands\n\n```\n{listed}\n```\n")
+    (folder / f"{paper}.md").write_text("\n".join(parts))
+
+
+def _table(presets: Sequence[Preset], found: Sequence[dict[str, Any]]) -> str:
+    heads = (
+        "row",
+        "data",
+        "budget",
+        "steps",
+        "seeds",
+        "lower (test)",
+        "lower (simulated)",
+        "upper (simulated)",
+        "published",
+    )
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for preset in presets:
+        runs = [row for row in found if row["name"] == preset.name]
+        lines += [_line(preset, run) for run in runs] or [_not_run(preset)]
+    return "\n".join(lines) + "\n"
+
+
+def _published(preset: Preset) -> str:
+    told = preset.published
+    if told is None:
+        return "–"
+    return f"{told.value:g}" + (f" ± {told.spread:g}" if told.spread else "")
+
+
+def _not_run(preset: Preset) -> str:
+    return (
+        f"| {preset.row} | {preset.dataset} | not run |"
+        + " |" * 5
+        + (f" {_published(preset)} |")
+    )
+
+
+def _line(preset: Preset, run: dict[str, Any]) -> str:
+    number = lambda value: "–" if value is None else f"{value:.2f}"
+    lower = f"{number(run['lower'])} ± {number(run['se'])}"
+    if run["sd_seeds"] is not None:
+        lower += f" (seeds: {run['sd_seeds']:.2f})"
+    if not run["is_bound"]:
+        lower += " (not a bound)"
+    cells = (
+        preset.row,
+        preset.dataset,
+        run["budget"],
+        f"{run['steps']:,}",
+        str(run["seeds"]),
+        lower,
+        number(run["simulated_lower"]),
+        number(run["upper"]),
+        _published(preset),
+    )
+    return "| " + " | ".join(cells) + " |"
