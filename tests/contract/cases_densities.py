@@ -399,4 +399,5 @@ def rings():
 
 @density_case
 def radial_rings():
-    return synthetic_case(synthetic.RadialRings((0.6, 1.1), 0.4), 0.0, 0.9)
+    density = synthetic.RadialRings((0.8, 1.2), 0.25)
+    return DensityCase(density, synthetic.Rings((0.8, 1.2), 0.3))

@@ -83,48 +83,52 @@ def leave_one_out(key, proposal, energy, num, first):
 def linearised(key, proposal, energy, num, first):
     """Score function with a linear control variate, for coins (ours). Unbiased.
 
-    Around its mean `mu` a coin vector has the weight `w(x) ~ rho g . (x - mu)` with
-    `g = -dU/dx(mu)`, up to a constant. What that line explains of the score function's
-    noise is taken out, and put back by its exact gradient through `mu`. The constant
-    and `rho` are the mean and the regression coefficient of all the other fresh points,
-    so they do not depend on the point they serve.
+    Around its mean `mu` a coin vector weighs `w(x) = a + rho g . (x - mu)`, with
+    `g = -dU/dx(mu)`, and a remainder. What the line explains of the score function's
+    noise is taken out, and put back by its exact gradient through `mu`. `a` and `rho`
+    are regressed on all the other fresh points, `rho` from Taylor's `w(mu)`, so they do
+    not depend on the point they serve.
     """
-    check_at_least("num for `linearised`", num, 4)
+    check_at_least("num for `linearised`", num, 3)
 
     def one(key):
         skey, xkey = split(key)
         coins = last_coins(skey, proposal)
         x = stop(coins.draw(xkey))
         mean = jax.nn.sigmoid(coins.logits)
-        slope = stop(jax.grad(lambda x: log_weigh(energy, x))(stop(mean)))
+        log_middle, slope = stop(jax.value_and_grad(weigh)(stop(mean)))
         line = jnp.sum(slope * (x - stop(mean)))
+        spread = stop(jnp.sum(slope**2 * mean * (1 - mean)))  # the line's variance
         lift = jnp.sum(slope * (mean - stop(mean)))  # zero, with the line's gradient
-        return log_weigh(energy, x), coins.log_density(x), line, lift
+        fit = log_middle, line, spread
+        return weigh(x), coins.log_density(x), stop(fit), lift
 
-    fields = jax.vmap(one)(particle_keys(key, num - 1))
-    log_weight, log_q, line, lift = fields
+    weigh = lambda x: log_weigh(energy, x)
+    log_weight, log_q, fit, lift = jax.vmap(one)(particle_keys(key, num - 1))
     total = _total(first, log_weight)
     first, lw = stop(first), stop(log_weight)
-    line = stop(line)
-    top = jnp.max(lw)
-    rho, log_mean = _regress_without_each(jnp.exp(lw - top), line, _without_each(lw))
-    baseline = jnp.logaddexp(jnp.logaddexp(first, _without_each(lw)), log_mean)
+    without = _without_each(lw)
+    baseline = jnp.logaddexp(jnp.logaddexp(first, without), without - jnp.log(num - 2))
+    scale = jnp.maximum(jnp.max(lw), jnp.max(fit[0]))
     # d log(total) = dw / total; 60: no overflow where one weight is everything.
-    rho = rho * jnp.exp(jnp.minimum(top - baseline, 60.0))
-    signal = stop(total) - baseline - rho * line
+    rho = _slopes(lw - scale, fit[0] - scale, *fit[1:])
+    rho = rho * jnp.exp(jnp.minimum(scale - baseline, 60.0))
+    signal = stop(total) - baseline - rho * fit[1]
     return total + _credit(signal, log_q) + jnp.sum(rho * lift)
 
 
-def _regress_without_each(weight, line, log_without):
-    """Slope of `weight` on `line`, and log mean of `weight`, without each point."""
-    num = weight.shape[0] - 1
+def _slopes(log_weight, log_middle, line, spread, strength=4.0):
+    """Slope of the weights on their lines without each point, drawn towards Taylor's as
+    by `strength` more points that lie on it.
+    """
+    weight, num = jnp.exp(log_weight), log_weight.shape[0] - 1
     without = lambda x: jnp.sum(x) - x
     mean_weight, mean_line = without(weight) / num, without(line) / num
-    covariance = without(weight * line) / num - mean_weight * mean_line
-    variance = without(line**2) / num - mean_line**2
-    positive = variance > 1e-6 * (1e-30 + without(line**2) / num)
-    rho = jnp.where(positive, covariance / jnp.where(positive, variance, 1.0), 0.0)
-    return rho, log_without - jnp.log(num)
+    covariance = without(weight * line) - num * mean_weight * mean_line
+    variance = without(line**2) - num * mean_line**2
+    prior = strength * spread
+    tiny = jnp.finfo(weight.dtype).tiny
+    return (covariance + prior * jnp.exp(log_middle)) / (variance + prior + tiny)
 
 
 def _total(first: Scalar, log_weight: Float[Array, " n"]) -> Scalar:
