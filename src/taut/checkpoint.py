@@ -207,7 +207,10 @@ def _read(folder: Path, like: PyTree) -> PyTree:
             f"{folder} has format {manifest.get('format')}; this version of taut reads "
             f"format {FORMAT}. Use the version that wrote it."
         )
-    found = _digests(folder)
+    try:
+        found = _digests(folder)
+    except OSError as error:
+        raise _Damaged(f"not readable: {error}") from error
     wrong = [n for n in files if found.get(n) != files[n]]
     if wrong:
         raise _Damaged(f"{len(wrong)} of {len(files)} files, such as {wrong[0]}")

@@ -153,11 +153,11 @@ def test_full_disk_leaves_earlier_checkpoints(tmp_path, monkeypatch):
     options = settings() | {"checkpoints": store}
     fit(**options, steps=10)
 
-    def full(folder):
+    def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_digests", full)
+        patch.setattr(checkpoint, "_flush", full)
         with pytest.raises(CheckpointError, match="No space left") as error:
             fit(**options, steps=20)
     assert "last checkpoint is of step 10" in str(error.value)

@@ -12,8 +12,17 @@ def split(key: PRNGKeyArray, num: int = 2) -> PRNGKeyArray:
 
 
 def particle_keys(key: PRNGKeyArray, num: int) -> PRNGKeyArray:
-    """Particle `k` has the key `fold_in(key, k)`: for any `num`, chunks, devices."""
-    return jax.vmap(jr.fold_in, (None, 0))(_typed(key), jnp.arange(num))
+    """Particle `k` has the key `fold_in(key, k)`: for any `num`, chunks, devices.
+
+    Under a mesh (`jax.set_mesh`) with an axis `particles` they are spread over it,
+    and with them what is computed from each.
+    """
+    keys = jax.vmap(jr.fold_in, (None, 0))(_typed(key), jnp.arange(num))
+    devices = dict(jax.sharding.get_abstract_mesh().shape).get("particles", 1)
+    if devices == 1 or num % devices:
+        return keys
+    spread = jax.sharding.PartitionSpec("particles")
+    return jax.lax.with_sharding_constraint(keys, spread)
 
 
 def _typed(key: PRNGKeyArray) -> PRNGKeyArray:

@@ -5,5 +5,9 @@ from .fit import fit as fit
 from .loop import CompiledLoop as CompiledLoop, HostLoop as HostLoop
 from .phase import Context as Context, Phase as Phase, only as only
 from .state import TrainState as TrainState, averaged as averaged
-from .trouble import Interrupted as Interrupted, NonFiniteError as NonFiniteError
+from .trouble import (
+    Interrupted as Interrupted,
+    NonFiniteError as NonFiniteError,
+    PeerLostError as PeerLostError,
+)
 from .validation import Validation as Validation

@@ -15,7 +15,7 @@ from .loop import compile_loop
 from .sharding import replicate
 from .state import Best, TrainState, averaged, owned
 from .step import VALIDATION, order_keys
-from .trouble import Interrupted, NonFiniteError, diagnose
+from .trouble import Interrupted, NonFiniteError, diagnose, lost_peer
 
 
 class FitResult(eqx.Module):
@@ -46,6 +46,12 @@ class Driver:
         self.epoch, self.orders = None, None
 
     def __call__(self, now: TrainState, steps: int, on_report) -> FitResult:
+        try:
+            return self._train(now, steps, on_report)
+        except jax.errors.JaxRuntimeError as error:
+            raise lost_peer(error, self._where()) from error
+
+    def _train(self, now: TrainState, steps: int, on_report) -> FitResult:
         step, stopped = int(now.step), False
         self.saved = step
         if step < steps:

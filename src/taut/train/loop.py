@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from .memory import check_memory
+from .sharding import known_mesh
 from .step import Recipe, train_step
 
 
@@ -83,7 +84,9 @@ def compile_loop(
     )
     stop = jnp.int32(0)
     program = jax.jit(call, donate_argnums=0, out_shardings=replicated)
-    compiled = program.lower(arrays, source_arrays, epoch, orders, stop).compile()
+    with known_mesh(recipe.mesh):
+        lowered = program.lower(arrays, source_arrays, epoch, orders, stop)
+    compiled = lowered.compile()
     check_memory(compiled, memory_limit)
 
     def run(state, epoch, orders, stop):

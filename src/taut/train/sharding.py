@@ -1,5 +1,7 @@
 """Parameters on every device, batches spread over the mesh's `data` axis."""
 
+import contextlib
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,11 @@ from jaxtyping import PyTree
 def has_data(mesh: Mesh | None) -> bool:
     """Whether batches are to be spread."""
     return mesh is not None and "data" in mesh.axis_names
+
+
+def known_mesh(mesh: Mesh | None):
+    """Within `with`, what is traced can spread particles over the mesh."""
+    return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
 def split(mesh: Mesh | None, tree: PyTree) -> PyTree:

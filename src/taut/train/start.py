@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
+from .sharding import known_mesh
 from .state import Best, TrainState, owned, polyak_average
 from .step import Recipe, order_keys, run_phases
 
@@ -96,5 +97,6 @@ def _empty_sums(recipe: Recipe, source, params, optimisers, state, keys):
 
     many = recipe.seeds is not None
     run = eqx.filter_vmap(metrics) if many else metrics
-    shapes = eqx.filter_eval_shape(run, params, optimisers, state, keys)
+    with known_mesh(recipe.mesh):
+        shapes = eqx.filter_eval_shape(run, params, optimisers, state, keys)
     return {name: jnp.zeros(s.shape, s.dtype) for name, s in shapes.items()}

@@ -26,6 +26,21 @@ class Interrupted(KeyboardInterrupt):
         KeyboardInterrupt.__init__(self, message)
 
 
+class PeerLostError(RuntimeError):
+    """Another process of the job died or cannot be reached any more."""
+
+
+def lost_peer(error: Exception, where: str) -> Exception:
+    """A communication error between processes, said clearly; others as they are."""
+    if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+        return error
+    return PeerLostError(
+        f"Process {jax.process_index()} of {jax.process_count()} lost contact with "
+        f"another process of the job, which probably died ({error}). The job ends; "
+        f"{where}. Start all processes again in the same way to resume."
+    )
+
+
 def bad_paths(tree) -> list[tuple[str, jax.Array]]:
     """Path and count of non-finite numbers of each array of `tree`."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]

@@ -1,0 +1,116 @@
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_resume import LIMIT, finish, start, wait_for_step
+
+from taut.distributed import initialize, make_mesh
+from taut.rundir import Run
+
+HERE = Path(__file__).parent
+
+
+def test_eight_virtual_devices_give_the_same_numbers(tmp_path):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    done = subprocess.run(
+        [sys.executable, HERE / "virtual.py", tmp_path],
+        env=os.environ | flags,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["devices"] == found["replicas"] == 8
+    assert found["moved"] > 0.05
+    for name in ("difference", "longer", "seeds", "particles"):
+        assert found[name] < 1e-5, found
+    # A device has 4 of 16 examples and 7 of 14 particles: 28 rows of 33 hidden units.
+    rows = [math.prod(map(int, shape.split(","))) / 33 for shape in found["shapes"]]
+    assert max(rows) == 28
+    assert "4 devices" in found["refused"]
+
+
+def join(rank, port):
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+        "JAX_NUM_PROCESSES": "2",
+        "JAX_PROCESS_ID": str(rank),
+    }
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def pair(folder, *arguments):
+    port = free_port()
+    return [start(folder, *arguments, **join(rank, port)) for rank in range(2)]
+
+
+@pytest.mark.thorough
+def test_two_processes_give_the_same_numbers(tmp_path):
+    first, second = (finish(p) for p in pair(tmp_path / "two", 60, 25))
+    alone = finish(start(tmp_path / "one", 60, 25))
+    assert (first["devices"], alone["devices"]) == (2, 1)
+    assert first["digest"] == second["digest"]
+    assert first["norm"] == pytest.approx(alone["norm"], rel=1e-6)
+    assert first["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    rows = [row["step"] for row in Run.open(tmp_path / "two").metrics()]
+    assert rows == [20, 40, 60]
+
+
+@pytest.mark.thorough
+def test_a_killed_peer_ends_the_job_and_it_can_be_resumed(tmp_path):
+    first, second = pair(tmp_path / "two", 100_000, 20, "heartbeat=5")
+    wait_for_step(first, tmp_path / "two", 20)
+    second.send_signal(signal.SIGKILL)
+    _, err = first.communicate(timeout=60)
+    second.communicate()
+    assert first.returncode not in (0, None)
+    print(err[-3000:])
+    assert "resume" in err
+    saved = Run.open(tmp_path / "two").checkpoints.steps()[-1]
+    resumed = [finish(p) for p in pair(tmp_path / "two", saved + 40, 1000)]
+    assert resumed[0]["step"] == saved + 40
+
+
+@pytest.mark.thorough
+def test_ctrl_c_to_one_process_stops_both_at_the_same_step(tmp_path):
+    both = pair(tmp_path / "two", 100_000, 20)
+    wait_for_step(both[0], tmp_path / "two", 20)
+    both[1].send_signal(signal.SIGINT)
+    said = [json.loads(p.communicate(timeout=60)[0].splitlines()[-1]) for p in both]
+    assert said[0]["interrupted"] == said[1]["interrupted"]
+    assert [p.returncode for p in both] == [130, 130]
+
+
+def test_one_process_needs_no_initialising(monkeypatch):
+    for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert initialize() is False
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    with pytest.raises(ValueError, match="JAX_PROCESS_ID"):
+        initialize()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"data": 3, "particles": 5}, "takes 15 devices"),
+        ({"model": 1}, "got model"),
+        ({"data": 0}, "at least 1"),
+        ({}, "at least 1"),
+    ],
+)
+def test_meshes_that_cannot_be(sizes, words):
+    with pytest.raises(ValueError, match=words):
+        make_mesh(**sizes)
