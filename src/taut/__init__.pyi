@@ -1,5 +1,4 @@
 from . import data as data, evidence as evidence, nn as nn, testing as testing
-
 from .core.combine import (
     Averaged as Averaged,
     Conditioned as Conditioned,
@@ -42,12 +41,20 @@ from .densities.indexed_rejection import (
 from .densities.normal import Normal as Normal, StandardNormal as StandardNormal
 from .densities.resampled import Resampled as Resampled
 from .densities.self_normalized import SelfNormalized as SelfNormalized
+from .densities.state_space import StateSpace as StateSpace
 from .densities.straight_through import straight_through as straight_through
 from .densities.truncated_rejection import TruncatedRejection as TruncatedRejection
+from .kernels.blackjax import BlackJAX as BlackJAX
 from .kernels.hmc import HMC as HMC
 from .kernels.langevin import Langevin as Langevin
 from .kernels.mala import MALA as MALA
 from .kernels.metropolis import RandomWalk as RandomWalk
+from .samplers.adaptation import (
+    adapt as adapt,
+    tuned_step_sizes as tuned_step_sizes,
+    warm_up as warm_up,
+    with_step_sizes as with_step_sizes,
+)
 from .samplers.annealed import (
     Annealed as Annealed,
     harmonic_log_z as harmonic_log_z,
@@ -71,6 +78,7 @@ from .samplers.importance import (
     Importance as Importance,
 )
 from .samplers.multiple import MultipleImportance as MultipleImportance
+from .samplers.particle_filter import ParticleFilter as ParticleFilter
 from .samplers.proposals import (
     AbstractProposals as AbstractProposals,
     Antithetic as Antithetic,
@@ -83,6 +91,8 @@ from .samplers.refined_gradient import (
     resampled as resampled,
     unrolled as unrolled,
 )
+from .samplers.resampling import Multinomial as Multinomial, Systematic as Systematic
+from .samplers.smc import SMC as SMC
 from .samplers.weights import (
     AbstractWeights as AbstractWeights,
     EqualWeights as EqualWeights,
@@ -92,3 +102,4 @@ from .samplers.weights import (
     PowerWeights as PowerWeights,
     SoftmaxWeights as SoftmaxWeights,
 )
+from .train import Phase as Phase, fit as fit

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -51,15 +51,12 @@ def parse_with_settings(
     """
     early, _ = tyro.cli(kind, args=list(argv), return_unknown_args=True, add_help=False)
     settings = settings_at(preset, early.budget)  # type: ignore[attr-defined]
+    flat = tyro.conf.arg(name="")  # no prefix at this level, prefixes below it
     both = dataclasses.make_dataclass(
         "Both",
         [
-            ("options", tyro.conf.OmitArgPrefixes[kind], dataclasses.field()),
-            (
-                "settings",
-                tyro.conf.OmitArgPrefixes[type(settings)],
-                dataclasses.field(default=settings),
-            ),
+            ("options", Annotated[kind, flat], dataclasses.field()),
+            ("settings", Annotated[type(settings), flat], settings),
         ],
     )
     config = (tyro.conf.AvoidSubcommands,)

@@ -39,7 +39,7 @@ class LatentModel(eqx.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BinaryVAE(AbstractExperiment[LatentModel]):
+class BinaryVAE(AbstractExperiment):
     """A Bernoulli VAE whose prior is an energy-inspired model."""
 
     prior: Proposal | SNIS | TRS | HIS

@@ -7,7 +7,7 @@ published table. Strings stop at the command line.
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,8 +15,6 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..core.density import AbstractDensity, AbstractTarget
 from ..train import Phase
-
-Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Splits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbstractExperiment(abc.ABC, Generic[Model]):
+class AbstractExperiment(abc.ABC):
     """Settings common to every experiment; each field is a flag of `taut train`."""
 
     steps: int
@@ -61,7 +59,7 @@ class AbstractExperiment(abc.ABC, Generic[Model]):
         """Load, split, and say how examples are prepared."""
 
     @abc.abstractmethod
-    def make(self, key: PRNGKeyArray, splits: Splits) -> Model:
+    def make(self, key: PRNGKeyArray, splits: Splits) -> PyTree:
         """The model before training, any pytree."""
 
     @abc.abstractmethod
@@ -73,11 +71,11 @@ class AbstractExperiment(abc.ABC, Generic[Model]):
         """The losses of one step, in order."""
 
     @abc.abstractmethod
-    def density(self, model: Model, state: PyTree) -> AbstractDensity:
+    def density(self, model: PyTree, state: PyTree) -> AbstractDensity:
         """The trained model as a density over examples: both ends follow from it."""
 
     @abc.abstractmethod
-    def shared(self, model: Model, state: PyTree, key: PRNGKeyArray) -> AbstractTarget:
+    def shared(self, model: PyTree, state: PyTree, key: PRNGKeyArray) -> AbstractTarget:
         """The same for a lower end only: what may be shared is drawn from `key`."""
 
 

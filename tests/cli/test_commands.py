@@ -1,0 +1,97 @@
+"""The commands, as a user would type them, on an experiment of three pixels."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from taut.cli import COMMANDS, main
+
+from . import tiny
+
+
+@pytest.fixture
+def experiment(monkeypatch, tmp_path):
+    for module in ("options", "experiments", "reproduce"):
+        monkeypatch.setattr(f"taut.cli.{module}.presets", tiny.presets)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_does_not_import_jax():
+    code = (
+        "import sys; from taut.cli import main; main(['--help']);"
+        "assert 'jax' not in sys.modules, 'help imported JAX'"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert all(name in said.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["trian"], 2, "Did you mean train"),
+        (["train", "tinny"], 2, "Nearest: tiny"),
+        (["train"], 2, "say which experiment"),
+        (["evaluate", "nowhere"], 2, "is not a run"),
+        (["experiments", "nothing"], 2, "there is no paper"),
+        (["reproduce", "energy-inspired", "table9"], 2, "Nearest: table1"),
+        (["data", "verify", "mnst"], 1, "Did you mean mnist"),
+        (["train", "tiny", "--mesh", "rows"], 2, "data=4"),
+    ],
+)
+def test_misuse_is_answered_plainly(experiment, capsys, argv, code, words):
+    assert main(argv) == code
+    assert words in capsys.readouterr().err
+
+
+def test_experiments_for_machines(experiment, capsys):
+    assert main(["experiments", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["name"] == "tiny"
+    assert row["published"]["value"] == -2.0
+    assert row["budgets"] == {"quick": 40}
+
+
+@pytest.mark.xdist_group("cli")
+def test_train_evaluate_sample_report(experiment, capsys, float32):
+    argv = ["train", "tiny", "--out", "run", "--prior.size", "1", "--quiet"]
+    assert main(argv) == 0
+    config = json.loads((experiment / "run/config.json").read_text())
+    assert config["settings"]["prior"] == {"size": 1}
+    assert main(argv) == 1  # the folder is taken
+    assert "already holds a run" in capsys.readouterr().err
+    assert main([*argv, "--resume", "--rate", "0.5"]) == 1
+    assert "rate" in capsys.readouterr().err
+
+    assert main(["evaluate", "run", "--json", "--quiet"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    kept = json.loads((experiment / "run/summary.json").read_text())
+    assert kept["evaluation"] == told
+    assert told["lower"]["examples"] == 10
+    values = np.load(experiment / "run/evaluation-iwae.npz")["value"]
+    assert told["lower"]["mean"] == pytest.approx(values.mean(), rel=1e-6)
+    assert told["simulated"]["gap"]["mean"] > -1.0
+
+    assert main(["sample", "run", "--num", "5", "--quiet"]) == 0
+    assert np.load(experiment / "run/samples.npz")["samples"].shape == (5, 1, 3)
+    assert main(["report", "run", "--out", "page.html", "--quiet"]) == 0
+    page = (experiment / "page.html").read_text()
+    assert f"{told['lower']['mean']:.2f}" in page
+    assert page.count("<svg") >= 2
+
+
+@pytest.mark.xdist_group("cli")
+def test_reproduce_writes_what_it_ran(experiment, float32):
+    argv = ["reproduce", "energy-inspired", "tiny", "--seeds", "2", "--quiet"]
+    assert main(argv) == 0
+    (row,) = json.loads((experiment / "docs/results/energy-inspired.json").read_text())
+    assert row["seeds"] == 2
+    assert row["lower"] == pytest.approx(np.mean(row["lower_by_seed"]))
+    assert row["lower_by_seed"][0] != row["lower_by_seed"][1]
+    table = (experiment / "docs/results/energy-inspired.md").read_text()
+    assert f"{row['lower']:.2f}" in table
+    assert row["command"] in table
