@@ -15,7 +15,7 @@ import jax.tree_util as jtu
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-from .density import AbstractExact, AbstractTarget
+from .density import AbstractDensity, AbstractExact, AbstractTarget
 
 Z = TypeVar("Z")
 
@@ -40,7 +40,7 @@ class Point(eqx.Module):
 class Path(eqx.Module, Generic[Z]):
     """`f_t = q^(1 - beta_t) gamma^beta_t`, for t = 0 .. T-1, over raveled events."""
 
-    q: AbstractExact[Z]
+    q: AbstractDensity[Z]
     gamma: AbstractTarget[Z]
     key: PRNGKeyArray  # one key: one function of the event
     betas: Float[Array, " T"]
@@ -48,7 +48,7 @@ class Path(eqx.Module, Generic[Z]):
 
     def __init__(
         self,
-        q: AbstractExact[Z],
+        q: AbstractDensity[Z],
         gamma: AbstractTarget[Z],
         key: PRNGKeyArray,
         betas: Float[Array, " T"],
@@ -111,17 +111,20 @@ class Path(eqx.Module, Generic[Z]):
         return jnp.broadcast_to(sizes, self.betas.shape)[t].astype(self.betas.dtype)
 
 
-def _event(q: AbstractExact[Z]) -> Z:
+def _event(q: AbstractDensity[Z]) -> Z:
     """Shapes and types of the events of `q`, which kernels must be able to move."""
-    if not isinstance(q, AbstractExact):
+    if not q.exact:
         raise TypeError(
-            "A path starts from a proposal whose density is known, an `AbstractExact`; "
-            f"got {type(q).__name__}, whose density is only estimated. Use a tractable "
-            "proposal, or `Importance`."
+            "A path starts from a proposal whose density is known; that of "
+            f"{type(q).__name__} is only estimated. Use a tractable proposal, or "
+            "`Importance`."
         )
     event = eqx.filter_eval_shape(q.sample, jr.key(0))
     kinds = {leaf.dtype for leaf in jtu.tree_leaves(event)}
-    if q.discrete or not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+    is_exact = lambda node: isinstance(node, AbstractExact)
+    parts = filter(is_exact, jtu.tree_leaves(q, is_leaf=is_exact))
+    smooth = all(jnp.issubdtype(kind, jnp.floating) for kind in kinds)
+    if not smooth or any(part.discrete for part in parts):
         raise TypeError(
             f"Kernels move continuous events; those of {type(q).__name__} are "
             "discrete. Sum the discrete latents out, or use `Importance`."

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from ..core.checks import check_at_least, particle_keys, split
 from ..core.combine import refuse_frozen
-from ..core.density import AbstractExact, AbstractTarget
+from ..core.density import AbstractDensity, AbstractTarget
 from ..core.gradient import graft, log_terms, stop
 from ..core.kernel import AbstractKernel
 from ..core.numerics import log_mean_exp
@@ -32,7 +32,7 @@ class Annealed(AbstractSampler[Z]):
     the model's posterior mean (Ding and Freedman), in memory that is free of T.
     """
 
-    proposal: AbstractExact[Z]
+    proposal: AbstractDensity[Z]
     kernel: AbstractKernel
     betas: Betas
     num: int = eqx.field(static=True)
@@ -41,7 +41,7 @@ class Annealed(AbstractSampler[Z]):
 
     def __init__(
         self,
-        proposal: AbstractExact[Z],
+        proposal: AbstractDensity[Z],
         kernel: AbstractKernel,
         betas: ArrayLike | Callable[[], Float[Array, " T"]],
         num: int = 1,

@@ -10,12 +10,12 @@ import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..core.checks import split
-from ..core.density import AbstractExact, AbstractTarget
+from ..core.density import AbstractDensity, AbstractTarget
 from ..core.gradient import through
 from ..core.kernel import AbstractKernel, Path
 
 Z = TypeVar("Z")
-_MOVES = 0x6D6F7665  # the branch of a chain's key that its moves draw from
+_MOVES = 0x6D6F7665  # move t of a chain has the key `fold_in(key, _MOVES + t)`
 
 
 class Annealing(eqx.Module):
@@ -29,7 +29,7 @@ class Annealing(eqx.Module):
 class Chain(eqx.Module, Generic[Z]):
     """What forward and reverse chains have in common."""
 
-    proposal: AbstractExact[Z]
+    proposal: AbstractDensity[Z]
     kernel: AbstractKernel
     target: AbstractTarget[Z]
     betas: Float[Array, " T"]
@@ -92,8 +92,13 @@ class Chain(eqx.Module, Generic[Z]):
         """The path of the chain with this key, shares of the weight, and moves."""
         path = Path(self.proposal, self.target, split(key)[1], self.betas)
         times = jnp.arange(self.betas.shape[0] - (not self.last_move))
-        keys = jax.vmap(jr.fold_in, (None, 0))(jr.fold_in(key, _MOVES), times)
-        return path, jnp.diff(path.betas, prepend=0.0), (keys, times)
+        moves = move_keys(key, times), times
+        return path, jnp.diff(path.betas, prepend=0.0), moves
+
+
+def move_keys(key: PRNGKeyArray, times: Int[Array, " moves"]) -> PRNGKeyArray:
+    """One for each move of the chain whose key this is."""
+    return jax.vmap(jr.fold_in, (None, 0))(key, _MOVES + times)
 
 
 def share(step: Float[Array, "*K"], log_ratio: Float[Array, "*K"]) -> Array:
