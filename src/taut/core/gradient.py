@@ -19,12 +19,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .checks import check_at_least, check_scalar, particle_keys, split
 from .combine import Conditioned, Joint
-from .density import AbstractDensity, AbstractExact, AbstractTarget
+from .density import AbstractDensity, AbstractTarget
 from .numerics import log_sum_exp
 from .particles import Particles, map_particles
 
 Z = TypeVar("Z")
 T = TypeVar("T")
+Zeros: TypeAlias = tuple[Float[Array, " K"], Float[Array, " K"]]
 Draw: TypeAlias = Callable[
     [PRNGKeyArray, AbstractTarget[Z], AbstractDensity[Z], int, int | None], Particles[Z]
 ]
@@ -34,22 +35,6 @@ def stop(tree: T) -> T:
     """`stop_gradient` on the floating-point arrays of any pytree, modules included."""
     dynamic, static = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(lax.stop_gradient(dynamic), static)
-
-
-@jax.custom_vjp
-def _scale_cotangent(x, s):
-    return x
-
-
-_scale_cotangent.defvjp(
-    lambda x, s: (x, s), lambda s, ct: (ct * s.astype(ct.dtype), jnp.zeros_like(s))
-)
-
-
-def scale_gradient(tree: T, scale: Float[Array, ""]) -> T:
-    """The identity, whose reverse pass multiplies by `scale`."""
-    scaled = lambda x: _scale_cotangent(x, scale) if eqx.is_inexact_array(x) else x
-    return jtu.tree_map(scaled, tree)
 
 
 @jax.custom_jvp
@@ -70,30 +55,43 @@ def _weighted_again(stacked, zeros):
 
 
 def _weigh_again(_, cotangents):
-    stacked, weights = cotangents
-    total = jnp.sum(weights)
-    share = jnp.where(total != 0, weights / jnp.where(total != 0, total, 1), 0)
-    return jax.vmap(scale_tree)(stacked, share), weights
+    stacked, (shares, scores) = cotangents
+    total = jnp.sum(shares)
+    # 1 - beta + beta * w_k, where log q enters the bound with a factor beta.
+    factor = (total - jnp.sum(scores) + scores) / jnp.where(total != 0, total, 1)
+    return jax.vmap(_scale_tree)(stacked, factor), (shares, scores)
 
 
-def scale_tree(tree: T, scale: Float[Array, ""]) -> T:
-    """Every leaf times a number."""
+def _scale_tree(tree, scale):
     return jtu.tree_map(lambda a: a * scale.astype(a.dtype), tree)
 
 
 _weighted_again.defvjp(lambda x, zeros: ((x, zeros), None), _weigh_again)
 
 
-def squared_weights(stacked: T, num: int) -> tuple[T, Float[Array, " K"]]:
-    """What K particles are made of, and K zeros to add to their log weights.
+def squared_weights(stacked: T, num: int) -> tuple[T, Zeros]:
+    """What K particles are made of, and zeros for `with_zeros` to add to them.
 
-    The cotangents of the zeros are the particles' shares in whatever bound is
-    differentiated; the reverse pass multiplies those of `stacked` by them, so that
-    a path with the weight `w_k` gets `w_k^2`, with no second forward pass.
+    The cotangents of the zeros are the particles' shares `w_k` in whatever bound is
+    differentiated. The reverse pass multiplies those of `stacked` by them, so that a
+    path with the weight `w_k` gets `w_k^2`, with no second forward pass.
     """
     dynamic, static = eqx.partition(stacked, eqx.is_inexact_array)
-    dynamic, zeros = _weighted_again(dynamic, jnp.zeros(num))
+    zeros = jnp.zeros(num, jnp.result_type(*jtu.tree_leaves(dynamic)))
+    dynamic, zeros = _weighted_again(dynamic, (zeros, zeros))
     return eqx.combine(dynamic, static), zeros
+
+
+def with_zeros(particles: Particles[Z], zeros: Zeros) -> Particles[Z]:
+    """Learn how much the bound uses a particle, and how much its proposal's density."""
+    shares, scores = zeros
+    likelihood = particles.log_likelihood
+    return Particles(
+        particles.value,
+        particles.log_target,
+        particles.log_weight + shares + scores,
+        None if likelihood is None else likelihood + shares,
+    )
 
 
 @jax.custom_jvp
@@ -130,10 +128,10 @@ def log_terms(
 
 
 def _require(q: AbstractDensity, name: str, *, reparameterised: bool) -> None:
-    if not isinstance(q, AbstractExact):
+    if not q.exact:
         raise TypeError(
             f"`{name}` evaluates the proposal at held draws or parameters, which needs "
-            f"a tractable density; got {type(q).__name__}. Use `reparam`."
+            f"a density that is exact; {type(q).__name__} is estimated. Use `reparam`."
         )
     if reparameterised and not q.reparameterised:
         raise TypeError(
@@ -175,23 +173,28 @@ def _held(key, target, q, num, chunk):
     return Particles(*map_particles(one, chunk)(particle_keys(key, num)))
 
 
-def _landing(target, q):
-    """A particle whose weight holds the parameters of `log q`, not its path."""
+def _draws(key, q, num, chunk):
+    keys = particle_keys(key, num)
+    return keys, map_particles(lambda key: q.sample(split(key)[0]), chunk)(keys)
 
-    def one(key, scale):
+
+def _landing(keys, zs, target, q, chunk):
+    """Particles whose weights hold the parameters of `log q`, not its path."""
+    held = stop(q)
+
+    def one(key, z):
         qkey, pkey = split(key)
-        z = scale_gradient(q.sample(qkey), scale)
-        return _weigh(target, pkey, z, stop(q).log_density(z))
+        return _weigh(target, pkey, z, held.log_prob(qkey, z))
 
-    return one
+    return Particles(*map_particles(one, chunk)(keys, zs))
 
 
 def stl(key, target, q, num, chunk=None):
     """Sticking the landing (Roeder et al., 2017): drop the score. Biased for K > 1."""
     check_at_least("num", num, 1)
     _require(q, "stl", reparameterised=True)
-    one = map_particles(_landing(target, q), chunk)
-    return Particles(*one(particle_keys(key, num), jnp.ones(num)))
+    keys, zs = _draws(key, q, num, chunk)
+    return _landing(keys, zs, target, q, chunk)
 
 
 def dreg(key, target, q, num, chunk=None):
@@ -201,10 +204,9 @@ def dreg(key, target, q, num, chunk=None):
     """
     check_at_least("num", num, 1)
     _require(q, "dreg", reparameterised=True)
-    keys = particle_keys(key, num)
-    one = map_particles(_landing(target, q), chunk)
-    probs = stop(_held(key, target, q, num, chunk)).probs
-    return Particles(*one(keys, probs))
+    keys, zs = _draws(key, q, num, chunk)
+    zs, zeros = squared_weights(zs, num)
+    return with_zeros(_landing(keys, zs, target, q, chunk), zeros)
 
 
 def _score(key, target, q, num, chunk, signal):
@@ -213,7 +215,7 @@ def _score(key, target, q, num, chunk, signal):
     def one(key):
         qkey, pkey = split(key)
         z = stop(q.sample(qkey))
-        log_q = q.log_density(z)
+        log_q = q.log_prob(qkey, z)
         return _weigh(target, pkey, z, log_q), log_q
 
     check_at_least("num", num, 1)
@@ -268,8 +270,9 @@ def sir(key, target, q, num, chunk=None, *, indices=1):
     `grad log Z_hat = E_{i ~ weights}[grad log w_i]`, for model and proposal.
     """
     check_at_least("indices", indices, 1)
-    rkey, ikey = split(key)
-    held = _held(rkey, target, stop(q), num, chunk)
+    held = _held(key, target, stop(q), num, chunk)
+    # No particle has this key.
+    ikey = jr.fold_in(key, num)
     chosen = jr.categorical(ikey, stop(held.log_weight), shape=(indices,))
 
     def again(key):
@@ -277,7 +280,7 @@ def sir(key, target, q, num, chunk=None, *, indices=1):
         z, log_q = q.sample_and_log_prob(qkey)
         return _weigh(target, pkey, through(z, q), log_q)[2]
 
-    log_weight = jax.vmap(again)(particle_keys(rkey, num)[chosen])
+    log_weight = jax.vmap(again)(particle_keys(key, num)[chosen])
     credit = jnp.mean(log_weight - stop(log_weight))
     fields = stop((held.value, held.log_target, held.log_weight, held.log_likelihood))
     return Particles(fields[0], fields[1], fields[2] + credit, fields[3])

@@ -15,7 +15,7 @@ from jaxtyping import PRNGKeyArray
 
 from ..core.checks import split
 from ..core.density import AbstractTarget
-from ..core.gradient import squared_weights, stop
+from ..core.gradient import squared_weights, stop, with_zeros
 from ..core.particles import Particles
 from .proposals import known, take
 
@@ -64,7 +64,7 @@ def root_dreg(key, target, sampler):
         log_root = jax.vmap(lambda root: known(law, root))(root)
     log_joint = _own(held, zs, sampler.axis) + log_root
     particles = sampler.weigh(wkey, target, root, held, zs, log_joint, sampler.axis)
-    return _with_zeros(particles, zeros)
+    return with_zeros(particles, zeros)
 
 
 def root_dreg_published(key, target, sampler):
@@ -84,7 +84,7 @@ def root_dreg_published(key, target, sampler):
     if sampler.shared:
         held = _copies(held, sampler.num)
     particles = sampler.weigh(wkey, target, roots, held, zs, log_joint, 0)
-    return _with_zeros(particles, zeros)
+    return with_zeros(particles, zeros)
 
 
 def _without_parameters(sampler):
@@ -103,17 +103,6 @@ def _copies(tree, num):
     arrays, static = eqx.partition(tree, eqx.is_array)
     copy = lambda a: jnp.broadcast_to(a, (num, *a.shape))
     return eqx.combine(jtu.tree_map(copy, arrays), static)
-
-
-def _with_zeros(particles, zeros):
-    """The zeros belong to the log likelihood too: annealing may use it instead."""
-    likelihood = particles.log_likelihood
-    return Particles(
-        particles.value,
-        particles.log_target,
-        particles.log_weight + zeros,
-        None if likelihood is None else likelihood + zeros,
-    )
 
 
 def _require(name, *densities):
