@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from tests.contract import problems as p
 
 import taut
+from contract import problems as p
 from taut import recipes
 
 LOG_Z = -1.87167  # N(0, 1) prior, variance 0.5, x = 1.5
@@ -109,6 +109,7 @@ def test_bounds_in_order():
     assert upper.mean() - LOG_Z < 0.3
 
 
+@pytest.mark.thorough
 def test_best_fixed_weights_dominate():
     """The bound is concave in `pi`, so its best value is at least that of SVI."""
     logits = jnp.zeros(4)
@@ -130,9 +131,7 @@ def test_best_fixed_weights_dominate():
 
 def slopes(draw, *, seed, num, weights=None):
     """Gradients of `log_z` by every parameter: model, proposal, weights, step size."""
-    weights = (
-        taut.SoftmaxWeights(jnp.array([0.1, -0.2, 0.4])) if not weights else weights
-    )
+    weights = weights or taut.SoftmaxWeights(jnp.array([0.1, -0.2, 0.4]))
 
     def one(key):
         def bound(parts):
@@ -164,7 +163,7 @@ def test_decoupled_gradient():
     assert jnp.allclose(weights.logits, shares - pi, atol=1e-10)
 
 
-@pytest.mark.parametrize("indices", [1, 3])
+@pytest.mark.parametrize("indices", [1, pytest.param(3, marks=pytest.mark.thorough)])
 def test_resampled_gradient(indices):
     """On average over the index, the decoupled gradient, and none to the proposal."""
     num = 20_000
@@ -228,7 +227,7 @@ def test_unrolled_gradient():
 
 def test_zero_weights_have_finite_gradients():
     weights = taut.FixedWeights((0.0, 1.0, 0.0))
-    for draw in (taut.decoupled, taut.resampled, taut.unrolled):
+    for draw in (taut.decoupled, taut.unrolled):
         grads = slopes(draw, seed=0, num=2, weights=weights)
         leaves = jax.tree.leaves(eqx.filter(grads, eqx.is_array))
         assert all(jnp.all(jnp.isfinite(g)) for g in leaves)
@@ -247,7 +246,7 @@ def test_momentum_and_clip():
         def weight(parameters, noise=noise):
             q = taut.Normal(*parameters)
             z = q.from_noise(noise)
-            return target().log_prob(None, z) - q.log_density(z)
+            return target().log_prob(jr.key(0), z) - q.log_density(z)
 
         slope = jax.grad(weight)((q.loc, q.log_scale))
         clip = lambda g: g * jnp.minimum(1.0, 1.5 / jnp.linalg.norm(g))
@@ -288,6 +287,7 @@ def test_annealed_steps():
         sampler.run_conditional(jr.key(0), target(), jnp.ones(1), jnp.array(0.0))
 
 
+@pytest.mark.thorough
 def test_estimated_target_moves_with_other_draws_than_it_weighs():
     """With a model that is only estimated both ends stay right (here: from below)."""
     posterior = taut.SelfNormalized(start(), lambda z: 0.1 * jnp.sum(z**2), 2)
@@ -308,7 +308,7 @@ def test_estimated_target_moves_with_other_draws_than_it_weighs():
     [
         (
             lambda: taut.Refined(start(), 0.1, -1),
-            "steps must be an integer of at least",
+            "must be an integer of at least",
         ),
         (lambda: taut.Refined(start(), jnp.ones(3), 2), "one for each step"),
         (
@@ -338,13 +338,13 @@ def test_types_refused(getkey):
         taut.Refined(start(), 0.1, 2).run_conditional(
             getkey(), frozen, jnp.ones(1), jnp.array(0.0)
         )
+    tilted = taut.Tilted(start(), lambda z: jnp.sum(z))
     with pytest.raises(TypeError, match="`beta` anneals the prior"):
-        tilted = taut.Tilted(start(), lambda z: jnp.sum(z))
         taut.Refined(start(), 0.1, 1, beta=0.5).run(getkey(), tilted)
 
 
 def test_bsvi_loss():
-    """The guide sees its ELBO alone, the model the buffered bound (and not the ELBO)."""
+    """The guide sees its ELBO alone, the model the buffered bound alone."""
 
     class Guide(eqx.Module):
         loc: jax.Array
@@ -359,7 +359,8 @@ def test_bsvi_loss():
 
     grad = jax.vmap(eqx.filter_grad(loss), (None, 0, None))
     parts = model(), Guide(jnp.array([0.5]))
-    joint, guide = eqx.filter_jit(grad)(parts, jr.split(jr.key(0), 20_000), 2)
+    go = eqx.filter_jit(lambda parts, keys: grad(parts, keys, 2))
+    joint, guide = go(parts, jr.split(jr.key(0), 20_000))
     # the ELBO of N(m, 1): d/dm = -m + 2 (1.5 - m) = 1.5 at m = 0.5
     g = np.asarray(guide.loc[:, 0])
     assert abs(g.mean() + 1.5) < 4.5 * g.std() / len(g) ** 0.5
