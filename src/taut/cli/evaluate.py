@@ -2,23 +2,27 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import tyro
 
+from .. import schedules
 from ..core.density import AbstractDensity
-from ..evaluation import End, both_ends, gather, lower_end, summary
-from ..papers.experiment import AbstractExperiment, seeded_choice
+from ..evaluation import AnnealedEnds, both_ends, gather, lower_end, summary
+from ..papers.experiment import AbstractExperiment, Splits, seeded_choice
 from ..rundir import Run
 from .exits import Misuse
 from .options import parse
 from .progress import console, progress
 from .running import plan_of, train, trained
+
+CERTIFIED = "certified: simulated together with their latents"
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,24 @@ class Options:
     """The run's folder."""
     bound: str = "iwae"
     """iwae (importance samples) or ais (annealing; for models with one exact joint)."""
+    compare: bool = False
+    """Both, side by side, on the same test examples."""
     images: int | None = None
     """Test examples, a seeded choice; the preset's number without it."""
     samples: int | None = None
-    """Importance samples per example; the preset's number without it."""
+    """iwae: samples per example; the preset's number without it."""
     simulated: int | None = None
     """Examples simulated from the model, for both ends; 0 for none."""
     simulated_samples: int | None = None
-    """Importance samples per simulated example."""
+    """iwae: samples per simulated example."""
     chunk: int | None = None
-    """Samples at once; smaller takes less memory and gives the same numbers."""
+    """iwae: samples at once; smaller takes less memory and gives the same numbers."""
+    temperatures: int = 1000
+    """ais: steps from the guide to the posterior."""
+    chains: int = 16
+    """ais: chains per example."""
+    leapfrogs: int = 10
+    """ais: leapfrog steps of one move."""
     seed: int = 0
     """Decides every random number of the evaluation."""
     json: bool = False
@@ -49,47 +61,36 @@ class Options:
 
 def run(argv: Sequence[str]) -> None:
     options = parse(Options, argv, "taut evaluate")
-    if options.bound == "ais":
-        from .annealed import evaluate_annealed
-
-        result = evaluate_annealed(options)
-    elif options.bound == "iwae":
-        result = evaluate(options.run, options)
-    else:
+    if options.bound not in ("iwae", "ais"):
         raise Misuse(f"--bound is iwae or ais; got {options.bound!r}.")
+    bounds = ("iwae", "ais") if options.compare else (options.bound,)
+    found = {bound: evaluate(options.run, options, bound) for bound in bounds}
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(found if options.compare else found[bounds[0]], indent=2))
     elif not options.quiet:
-        show(options.run.name, result)
+        show(options.run.name, found)
 
 
-def evaluate(folder: Path, options: Options) -> dict[str, Any]:
+def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, Any]:
     """The test set from below; examples of the model itself from both sides."""
     plan, record = plan_of(folder), Run.open(folder)
     settings, splits = plan.settings, plan.settings.data()
     parts = trained(train(plan, splits, record, steps=0))
     start = time.monotonic()
-    num = options.samples or settings.samples
-    images = seeded_choice(splits.test, options.images or settings.test_images)
-    tkey, skey = jr.split(jr.key(options.seed))
-    end = _test_end(tkey, settings, parts, images, num, options)
-    result: dict[str, Any] = {
-        "bound": "iwae",
+    ends = _importance if bound == "iwae" else _annealed
+    values, errors, result = ends(settings, splits, parts, options)
+    result = {
+        "bound": bound,
         "is_bound": plan.preset.bound,
-        "samples": num,
         "seed": options.seed,
-        "lower": summary(end.value, end.error),
-        "ess": float(np.median(end.ess)),
-        "bits_per_dim": float(-np.mean(end.value) / np.log(2) / images[0].size),
+        "lower": summary(values, errors),
+        "bits_per_dim": float(-np.mean(values) / np.log(2) / splits.test[0].size),
+        **result,
+        "seconds": round(time.monotonic() - start, 2),
     }
-    density = settings.density(*parts)
-    simulated = _given(options.simulated, settings.simulated)
-    if simulated and isinstance(density, AbstractDensity):
-        draws = _given(options.simulated_samples, settings.simulated_samples)
-        result["simulated"] = _both(skey, density, simulated, draws, options)
-    result["seconds"] = round(time.monotonic() - start, 2)
-    np.savez(folder / "evaluation-iwae.npz", value=end.value, error=end.error)
-    record.summarise({"evaluation": result})
+    np.savez(folder / f"evaluation-{bound}.npz", value=values, error=errors)
+    name = "evaluation" if bound == "iwae" else f"evaluation_{bound}"
+    record.summarise({name: result})
     return result
 
 
@@ -97,67 +98,130 @@ def _given(option: int | None, default: int) -> int:
     return default if option is None else option
 
 
-def _test_end(
-    key: Any,
-    settings: AbstractExperiment,
-    parts: Any,
-    images: np.ndarray,
-    num: int,
-    options: Options,
-) -> End:
+def _watched(
+    what: str, total: int, blocks: Iterable[Any], values: Any, *, quiet: bool
+) -> Any:
+    """All blocks as one, with progress and the mean so far."""
+    kept = []
+    with progress(what, total, quiet=quiet) as update:
+        for block in blocks:
+            kept.append(block)
+            seen = np.concatenate([values(b) for b in kept])
+            update(len(seen), f"{np.mean(seen):.3f} nats")
+    return gather(kept)
+
+
+def _importance(
+    settings: AbstractExperiment, splits: Splits, parts: Any, options: Options
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    num = _given(options.samples, settings.samples)
+    images = seeded_choice(splits.test, _given(options.images, settings.test_images))
+    tkey, skey = jr.split(jr.key(options.seed))
     target = lambda parts, key: settings.shared(parts[0], parts[1], key)
-    blocks = []
-    with progress("test examples", len(images), quiet=options.quiet) as update:
-        for end in lower_end(key, target, parts, images, num, chunk=options.chunk):
-            blocks.append(end)
-            done = sum(len(b.value) for b in blocks)
-            update(done, f"{np.mean(gather(blocks).value):.3f} nats")
-    return gather(blocks)
+    blocks = lower_end(tkey, target, parts, images, num, chunk=options.chunk)
+    quiet = options.quiet
+    end = _watched("test examples", len(images), blocks, lambda e: e.value, quiet=quiet)
+    told: dict[str, Any] = {"samples": num, "ess": float(np.median(end.ess))}
+    density = settings.density(*parts)
+    count = _given(options.simulated, settings.simulated)
+    if count and isinstance(density, AbstractDensity):
+        draws = _given(options.simulated_samples, settings.simulated_samples)
+        both = both_ends(skey, density, count, draws, chunk=options.chunk)
+        _, lower, upper = _watched(
+            "simulated examples", count, both, lambda b: b[1], quiet=quiet
+        )
+        told["simulated"] = {"samples": draws, **_sandwich(lower, upper)}
+    return end.value, end.error, told
 
 
-def _both(
-    key: Any, density: AbstractDensity, count: int, draws: int, options: Options
-) -> dict[str, Any]:
-    blocks = []
-    with progress("simulated examples", count, quiet=options.quiet) as update:
-        for block in both_ends(key, density, count, draws, chunk=options.chunk):
-            blocks.append(block)
-            update(min(count, len(blocks) * 10), "")
-    _, lower, upper = gather(blocks)
-    gap = summary(upper - lower)
+def _annealed(
+    settings: AbstractExperiment, splits: Splits, parts: Any, options: Options
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    betas = schedules.linear(options.temperatures)
+    ends = AnnealedEnds(
+        settings.density(*parts), betas, options.chains, options.leapfrogs
+    )
+    wkey, tkey, skey = jr.split(jr.key(options.seed), 3)
+    held_out = splits.valid if splits.valid is not None else splits.train
+    if callable(held_out) or splits.valid is None and splits.prepare is not None:
+        raise Misuse(
+            "annealing tunes its steps on validation data; there is none here."
+        )
+    ends = ends.tuned(wkey, seeded_choice(held_out, 20, seed=1))
+    images = seeded_choice(splits.test, _given(options.images, settings.test_images))
+    quiet = options.quiet
+    found = _watched(
+        "test examples",
+        len(images),
+        ends.lower(tkey, images),
+        lambda b: b.end.value,
+        quiet=quiet,
+    )
+    told: dict[str, Any] = {
+        "temperatures": options.temperatures,
+        "chains": options.chains,
+        "leapfrogs": options.leapfrogs,
+        "acceptance": float(np.mean(found.acceptance)),
+        "invalid_chains": int(np.sum(found.invalid)),
+        "ess": float(np.median(found.end.ess)),
+        "step_size": [float(jnp.min(ends.step_size)), float(jnp.max(ends.step_size))],
+    }
+    count = _given(options.simulated, settings.simulated)
+    if count:
+        _, below, upper, harmonic = _watched(
+            "simulated examples",
+            count,
+            ends.both(skey, count),
+            lambda b: b[1].end.value,
+            quiet=quiet,
+        )
+        told["simulated"] = _sandwich(below.end.value, upper) | {
+            "upper_harmonic": summary(harmonic)
+        }
+    return found.end.value, found.end.error, told
+
+
+def _sandwich(lower: np.ndarray, upper: np.ndarray) -> dict[str, Any]:
     return {
-        "samples": draws,
         "lower": summary(lower),
         "upper": summary(upper),
-        "gap": gap,
-        "verdict": "certified: simulated together with their latents",
+        "gap": summary(upper - lower),
+        "verdict": CERTIFIED,
     }
 
 
-def show(name: str, result: dict[str, Any]) -> None:
+def show(name: str, found: dict[str, dict[str, Any]]) -> None:
     """The table for people."""
     from rich.table import Table
 
     table = Table(title=name)
-    for column in ("examples", "lower end", "upper end", "gap", "verdict"):
-        table.add_column(column, justify="left" if column == "verdict" else "right")
-    lower = result["lower"]
-    error = lower.get("se_monte_carlo")
-    table.add_row(
-        f"{lower['examples']} test",
-        f"{lower['mean']:.2f} ± {lower['se_examples'] or 0:.2f} (images)"
-        + (f" ± {error:.2f} (draws)" if error is not None else ""),
-        "–",
-        "–",
-        "lower only" if result["is_bound"] else "not a bound",
-    )
-    both = result.get("simulated")
-    if both:
-        table.add_row(
-            f"{both['lower']['examples']} simulated",
-            f"{both['lower']['mean']:.2f}",
-            f"{both['upper']['mean']:.2f}",
-            f"{both['gap']['mean']:.2f} ± {both['gap']['se_examples'] or 0:.2f}",
-            both["verdict"],
+    for column in ("", "examples", "lower end", "upper end", "gap", "verdict"):
+        table.add_column(
+            column, justify="left" if column in ("", "verdict") else "right"
         )
+    for bound, result in found.items():
+        lower = result["lower"]
+        draws = lower.get("se_monte_carlo")
+        error = f"± {lower['se_examples'] or 0:.2f} (examples)"
+        error += f"\n± {draws:.2f} (draws)" if draws is not None else ""
+        table.add_row(
+            bound,
+            f"{lower['examples']} test",
+            f"{lower['mean']:.2f} {error}",
+            "–",
+            "–",
+            "lower only" if result["is_bound"] else "not a bound",
+        )
+        both = result.get("simulated")
+        if both:
+            table.add_row(
+                bound,
+                f"{both['lower']['examples']} simulated",
+                f"{both['lower']['mean']:.2f}",
+                f"{both['upper']['mean']:.2f}",
+                f"{both['gap']['mean']:.2f} ± {both['gap']['se_examples'] or 0:.2f}",
+                both["verdict"],
+            )
     console.print(table)
+    for bound, result in found.items():
+        console.print(f"{bound}: {result['seconds']:.0f} s")
