@@ -1,0 +1,13 @@
+"""Two-sided evidence for anyone's model."""
+
+from .draws import Nuts as Nuts
+from .problem import Problem as Problem
+from .result import (
+    Curve as Curve,
+    End as End,
+    Estimate as Estimate,
+    Evidence as Evidence,
+    Verdict as Verdict,
+)
+from .sandwich import sandwich as sandwich
+from .target import LogJoint as LogJoint, Whitened as Whitened, black_box as black_box

@@ -1,0 +1,136 @@
+"""The methods that `sandwich` chooses from: each a sampler of any length."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..core.density import AbstractExact, AbstractTarget
+from ..core.sampler import AbstractSampler
+from ..densities.exact import Exact
+from ..densities.normal import StandardNormal
+from ..kernels.hmc import HMC
+from ..kernels.metropolis import RandomWalk
+from ..samplers.annealed import Annealed
+from ..samplers.importance import Importance
+from ..samplers.smc import SMC
+from .adapt import Schedule, adapt
+from .fit import Fit
+
+Sampler = AbstractSampler[Float[Array, " D"]]
+_CHUNK = 1024
+_LEAPFROGS = 4
+
+
+@dataclass(frozen=True)
+class Method:
+    """`build(length)` is a sampler; a run of it costs `cost(length)` evaluations."""
+
+    name: str
+    build: Callable[[int], Sampler]
+    cost: Callable[[int], int]
+    pilot: int  # the length that the pilot tries
+    most: int  # the longest
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def proposal_of(fit: Fit, whiten: Callable[[Array], Array], scale_tril: np.ndarray):
+    """The fitted mixture in whitened coordinates; one Gaussian is standard there."""
+    dim = fit.locs.shape[1]
+    if fit.num == 1 or fit.unseen > 0.25:
+        return StandardNormal((dim,))
+    import numpyro.distributions as npd
+
+    locs = jnp.stack([whiten(jnp.asarray(loc)) for loc in fit.locs])
+    factors = np.linalg.solve(scale_tril, fit.scale_trils)
+    return Exact(
+        npd.MixtureSameFamily(
+            npd.Categorical(logits=jnp.asarray(fit.log_weights)),
+            npd.MultivariateNormal(locs, scale_tril=jnp.tril(jnp.asarray(factors))),
+        )
+    )
+
+
+def importance(proposal: AbstractExact) -> Method:
+    """IWAE with the fitted guide; with draws, its estimate is bridge sampling."""
+    return Method(
+        "importance",
+        lambda num: Importance(proposal, num, chunk=_CHUNK),
+        lambda num: num,
+        pilot=2048,
+        most=2_000_000,
+        settings={"length": "importance samples"},
+    )
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What moves the particles, and where that starts before it is adapted."""
+
+    kernel: Callable[[Array], Any]
+    first_step: float
+    goal: float  # acceptance
+    cost: int  # evaluations per move
+    name: str
+
+
+def moves(dim: int, *, gradient_free: bool) -> Moves:
+    """HMC with few leapfrogs, or Gaussian steps where there are no gradients."""
+    if gradient_free:
+        return Moves(RandomWalk, 1.5 / dim**0.5, 0.3, 1, "random walk")
+    hmc = lambda steps: HMC(steps, leapfrogs=_LEAPFROGS)
+    name = f"HMC, {_LEAPFROGS} leapfrogs"
+    return Moves(hmc, 0.5 / dim**0.25, 0.8, _LEAPFROGS, name)
+
+
+def annealed(
+    proposal: AbstractExact, schedule: Schedule, moves: Moves, num: int = 8
+) -> Method:
+    """AIS: the length is the number of temperatures."""
+
+    def build(length):
+        betas = schedule.betas(length)
+        kernel = moves.kernel(jnp.asarray(schedule.step_sizes(betas)))
+        return Annealed(proposal, kernel, betas, num, last_move=False)
+
+    return Method(
+        "annealed importance sampling",
+        build,
+        lambda length: num * (1 + moves.cost * length),
+        pilot=16,
+        most=20_000,
+        settings={"length": "temperatures", "chains": num, "kernel": moves.name},
+    )
+
+
+def sequential(
+    proposal: AbstractExact, schedule: Schedule, moves: Moves, num: int = 64
+) -> Method:
+    """SMC: the length is the number of temperatures."""
+
+    def build(length):
+        betas = schedule.betas(length)
+        kernel = moves.kernel(jnp.asarray(schedule.step_sizes(betas)))
+        return SMC(proposal, kernel, betas, num, threshold=0.5, last_move=False)
+
+    return Method(
+        "sequential Monte Carlo",
+        build,
+        lambda length: num * (1 + moves.cost * length),
+        pilot=12,
+        most=20_000,
+        settings={"length": "temperatures", "particles": num, "kernel": moves.name},
+    )
+
+
+def scheduled(
+    key: PRNGKeyArray,
+    target: AbstractTarget[Float[Array, " D"]],
+    proposal: AbstractExact,
+    moves: Moves,
+) -> Schedule:
+    """Adapt temperatures and step sizes for annealed and sequential methods."""
+    return adapt(key, target, proposal, moves.kernel, moves.first_step, moves.goal)
