@@ -15,6 +15,7 @@ through a convolutional decoder run convolutions in loops, so on the CPU `convol
 The two agree to rounding.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -239,10 +240,11 @@ def _transposed_size(rows, kernel, stride, padding, size) -> Pair:
 
 
 def _start(key: PRNGKeyArray, shape: tuple[int, ...], channels: int, out: int):
-    limit = (channels * shape[0] * shape[1]) ** -0.5
-    weight, bias = jr.split(key)
-    draw = lambda key, shape: jr.uniform(key, shape, minval=-limit, maxval=limit)
-    return draw(weight, shape), draw(bias, (out,))
+    limit, num = (channels * shape[0] * shape[1]) ** -0.5, math.prod(shape)
+    # one draw of a round size: random bits take long to compile, and few sizes recur
+    size = 1 << (num + out - 1).bit_length()
+    draws = jr.uniform(key, (size,), minval=-limit, maxval=limit)
+    return draws[:num].reshape(shape), draws[num : num + out]
 
 
 def _broadcast(mask: Array | None, shape: tuple[int, ...]) -> Array | None:

@@ -60,10 +60,11 @@ class PixelCNN(eqx.Module):
         rise = 1 if rise_always else 0
 
         def group(kernel: int, num: int, key: PRNGKeyArray) -> GatedLayer:
-            layer = lambda key: GatedLayer(
-                channels, channels, kernel // 2, rise=rise, hides=0, key=key
-            )
-            return eqx.filter_vmap(layer)(jr.split(key, num))
+            layers = [
+                GatedLayer(channels, channels, kernel // 2, rise=rise, hides=0, key=k)
+                for k in jr.split(key, num)
+            ]
+            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
 
         keys = jr.split(gkey, max(len(runs), 1))
         self.groups = tuple(group(*run, key) for run, key in zip(runs, keys))
