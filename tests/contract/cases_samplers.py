@@ -6,9 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 
 import taut
+from taut.recipes import SemiImplicit
 
 from . import problems as p
-from .registry import SamplerCase, sampler_case
+from .registry import DensityCase, SamplerCase, density_case, sampler_case
 
 
 def gaussian_case(sampler):
@@ -258,3 +259,13 @@ def refined_last():
 def refined_resampled():
     draw = functools.partial(taut.resampled, indices=2)
     return gaussian_case(refined(2, momentum=0.5, draw=draw))
+
+
+@density_case
+def semi_implicit_density():
+    """SIVI with its mixing held once: exact by convolution."""
+    mixing = taut.Normal(jnp.array([0.3, -0.2]), jnp.full(2, 0.5 * jnp.log(0.3)))
+    spread = jnp.full(2, 0.5 * jnp.log(0.7))
+    density = SemiImplicit(mixing, lambda u: taut.Normal(u, spread), 3)
+    known = taut.Normal(mixing.loc, jnp.zeros(2))
+    return DensityCase(density, p.wide_normal(scale=1.5), known.log_density)
