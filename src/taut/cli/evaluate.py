@@ -20,7 +20,7 @@ from ..rundir import Run
 from .exits import Misuse
 from .options import parse
 from .progress import console, progress
-from .running import plan_of, train, trained
+from .running import held_out, plan_of, train, trained
 
 CERTIFIED = "certified: simulated together with their latents"
 
@@ -142,12 +142,7 @@ def _annealed(
         settings.density(*parts), betas, options.chains, options.leapfrogs
     )
     wkey, tkey, skey = jr.split(jr.key(options.seed), 3)
-    held_out = splits.valid if splits.valid is not None else splits.train
-    if callable(held_out) or splits.valid is None and splits.prepare is not None:
-        raise Misuse(
-            "annealing tunes its steps on validation data; there is none here."
-        )
-    ends = ends.tuned(wkey, seeded_choice(held_out, 20, seed=1))
+    ends = ends.tuned(wkey, held_out(splits, 20))
     images = seeded_choice(splits.test, _given(options.images, settings.test_images))
     quiet = options.quiet
     found = _watched(

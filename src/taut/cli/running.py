@@ -118,3 +118,16 @@ def trained(result: FitResult) -> tuple[PyTree, PyTree]:
 def count_parameters(model: PyTree) -> int:
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     return sum(leaf.size for leaf in leaves)
+
+
+def held_out(splits: Splits, num: int) -> np.ndarray:
+    """Examples to tune an evaluation on: of the validation split, else of training."""
+    if splits.valid is not None:
+        return seeded_choice(splits.valid, num, seed=1)
+    keys = jr.split(jr.key(1), num)
+    if callable(splits.train):
+        return np.asarray(jax.vmap(splits.train)(keys))
+    chosen = seeded_choice(splits.train, num, seed=1)
+    if splits.prepare is None:
+        return chosen
+    return np.asarray(jax.vmap(splits.prepare)(keys, chosen))

@@ -7,35 +7,21 @@ Auxiliary Latent Variables in Generative Models.
 import functools
 from dataclasses import dataclass, replace
 
-import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import optax
 
-from ..core.combine import Conditioned, Frozen, Joint, Marginal
-from ..core.density import AbstractDensity
+from ..core.combine import Conditioned, Frozen
 from ..densities.conditional import Conditional
 from ..densities.discrete import Bernoulli
 from ..densities.normal import Normal, StandardNormal
 from ..nn.networks import binary_vae, latent_energy
 from ..objectives import annealed
-from ..samplers.importance import Amortized
 from ..train import Phase
 from .energies import HIS, SNIS, TRS, Proposal
 from .experiment import AbstractExperiment, Preset, Published
 from .images import binary
-
-
-class LatentModel(eqx.Module):
-    """A prior, what it explains, and a guide to it."""
-
-    prior: AbstractDensity
-    likelihood: Conditional
-    guide: Conditional
-
-    def marginal(self, prior=None) -> Marginal:
-        joint = Joint(self.prior if prior is None else prior, self.likelihood)
-        return Marginal(joint, Amortized(self.guide))
+from .latent import LatentModel
 
 
 @dataclass(frozen=True, kw_only=True)
