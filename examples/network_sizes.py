@@ -16,8 +16,10 @@ import numpy as np
 
 from taut.nn import conv_hvae, hierarchical, networks, proposals, residual
 from taut.nn.constant import num_parameters
+from taut.nn.pixelcnn import PixelCNN
+from taut.nn.resnet_encoder import ResNetEncoder
 
-IMAGE = (28, 28, 1)
+IMAGE, WIDE = (28, 28, 1), (32, 32, 1)
 MEAN = np.full(IMAGE, 0.5)
 
 
@@ -59,6 +61,10 @@ def rows() -> list[tuple[str, Callable, list[tuple[int, ...]]]]:
             )
             for num in (2, 5, 10)
         ),
+        ("BSVI encoder", partial(ResNetEncoder, IMAGE, 32), [IMAGE]),
+        ("BSVI decoder", partial(PixelCNN, IMAGE, 32), [IMAGE, (32,)]),
+        ("BSVI encoder, 32x32", partial(ResNetEncoder, WIDE, 64), [WIDE]),
+        ("BSVI decoder, 32x32", partial(PixelCNN, WIDE, 64), [WIDE, (64,)]),
         ("toy root", partial(hierarchical.Root, 2, 1), [(1,)]),
         ("toy branches", partial(hierarchical.Branches, 3, 2, 1, 64), [(2,), (1,)]),
         ("toy reverse", partial(hierarchical.Reverse, 1, 2, 1, 64), [(2,), (1,), ()]),
@@ -83,6 +89,8 @@ def traced(build: Callable, shapes: list[tuple[int, ...]]) -> tuple[str, int]:
     def call(key):
         network = build(key=key)
         inputs = [jnp.zeros(s, float if s else int) for s in shapes]
+        if isinstance(network, ResNetEncoder):
+            inputs.append(network.fresh_statistics())
         return network(*inputs), num_parameters(network)
 
     out, size = eqx.filter_eval_shape(call, jr.key(0))
