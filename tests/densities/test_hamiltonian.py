@@ -43,7 +43,7 @@ def test_unit_jacobian(getkey):
     dynamics = flow()
     m, x = jr.normal(getkey(), (2, 3))
     whole = lambda both: jnp.concatenate(dynamics.flow(both[:3], both[3:]))
-    jacobian = jax.jacfwd(whole)(jnp.concatenate([m, x]))
+    jacobian = jax.jit(jax.jacfwd(whole))(jnp.concatenate([m, x]))
     assert jnp.allclose(jnp.linalg.slogdet(jacobian)[1], 0.0, atol=1e-12)
     assert not jnp.allclose(jacobian, jnp.eye(6), atol=0.1)
 
@@ -51,16 +51,16 @@ def test_unit_jacobian(getkey):
 def test_exact_inverse(getkey):
     dynamics = flow()
     start = tuple(jr.normal(getkey(), (2, 3)))
-    back = dynamics.inverse(*dynamics.flow(*start))
+    back = jax.jit(lambda m, x: dynamics.inverse(*dynamics.flow(m, x)))(*start)
     assert all(jnp.allclose(a, b, atol=1e-12) for a, b in zip(start, back))
-    there = dynamics.flow(*dynamics.inverse(*start))
+    there = jax.jit(lambda m, x: dynamics.flow(*dynamics.inverse(m, x)))(*start)
     assert all(jnp.allclose(a, b, atol=1e-12) for a, b in zip(start, there))
 
 
 def test_exact_inverse_in_float32(float32, getkey):
     dynamics = flow()
     start = tuple(jr.normal(getkey(), (2, 3)))
-    back = dynamics.inverse(*dynamics.flow(*start))
+    back = jax.jit(lambda m, x: dynamics.inverse(*dynamics.flow(m, x)))(*start)
     assert all(jnp.allclose(a, b, atol=1e-4) for a, b in zip(start, back))
 
 
@@ -86,7 +86,7 @@ def test_no_energy_spreads(getkey):
 
 
 def test_no_step_is_the_proposal(getkey):
-    """With steps of size zero the position stays, and the momentum's own law is left."""
+    """With steps of size zero the position stays; the momentum's own law is left."""
     guide = lambda x: taut.StandardNormal((2,))
     parts = taut.StandardNormal((2,)), Net(2), 0.0, jnp.array([0.9, 0.8]), guide
     density = HamiltonianImportance(*parts)
