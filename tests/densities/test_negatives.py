@@ -170,7 +170,7 @@ def test_as_a_field(getkey):
     """The seam: a static field of the density."""
     density = taut.SelfNormalized(taut.Bernoulli(coins()), energy(), 5, linearised)
     loss = lambda density: density.log_prob(getkey(), jnp.ones(DIM))
-    grads = eqx.filter_grad(loss)(density)
+    grads = eqx.filter_jit(eqx.filter_grad(loss))(density)
     assert jnp.all(grads.proposal.logits != 0)
 
 
