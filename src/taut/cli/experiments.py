@@ -32,11 +32,10 @@ def run(argv: Sequence[str]) -> None:
         print(json.dumps([p.to_json() for p in found], indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(
-        "name", "table", "row", "data", "published", "quick/medium/full steps"
-    )
+    table = Table("table", "row", "data", "published", "steps")
+    table.columns.insert(0, Column("name", no_wrap=True))
     for p in found:
         published = f"{p.published.value:g}" if p.published else ""
         steps = "/".join(f"{e.steps:,}" for e in p.budgets.values())

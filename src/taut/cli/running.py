@@ -130,4 +130,4 @@ def held_out(splits: Splits, num: int) -> np.ndarray:
     chosen = seeded_choice(splits.train, num, seed=1)
     if splits.prepare is None:
         return chosen
-    return np.asarray(jax.vmap(splits.prepare)(keys, chosen))
+    return np.asarray(jax.vmap(splits.prepare)(keys, jnp.asarray(chosen)))

@@ -6,4 +6,10 @@ from .figures import (
     ends as ends,
     images as images,
 )
-from .page import Figure as Figure, Page as Page, Row as Row, render as render
+from .page import (
+    Figure as Figure,
+    Page as Page,
+    Row as Row,
+    number as number,
+    render as render,
+)
