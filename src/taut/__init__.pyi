@@ -28,6 +28,7 @@ from .core.gradient import (
 from .core.kernel import AbstractKernel as AbstractKernel
 from .core.particles import Particles as Particles
 from .core.sampler import AbstractSampler as AbstractSampler
+from .densities.autoregressive import Autoregressive as Autoregressive
 from .densities.discrete import Bernoulli as Bernoulli, Categorical as Categorical
 from .densities.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from .densities.exact import Exact as Exact
@@ -102,4 +103,12 @@ from .samplers.weights import (
     PowerWeights as PowerWeights,
     SoftmaxWeights as SoftmaxWeights,
 )
-from .train import Phase as Phase, fit as fit
+from .train import (
+    CompiledLoop as CompiledLoop,
+    Context as Context,
+    HostLoop as HostLoop,
+    Phase as Phase,
+    Validation as Validation,
+    fit as fit,
+    only as only,
+)

@@ -17,6 +17,9 @@ from .state import Best, TrainState, averaged, owned
 from .step import VALIDATION, order_keys
 from .trouble import Interrupted, NonFiniteError, diagnose, lost_peer
 
+# Seconds between looks at the signals: so long may Ctrl-C wait, or one step.
+RESPONSE = 2.0
+
 
 class FitResult(eqx.Module):
     """What training left: the last parameters, their Polyak average (the last where
@@ -44,12 +47,18 @@ class Driver:
         self.memory_limit = memory_limit
         self.history, self.saved = [], -1
         self.epoch, self.orders = None, None
+        # Steps per call so far: begins small, see `_advance`.
+        self.stride = 1 if jax.process_count() == 1 else loop.steps_per_call
 
     def __call__(self, now: TrainState, steps: int, on_report) -> FitResult:
         try:
             return self._train(now, steps, on_report)
-        except jax.errors.JaxRuntimeError as error:
-            raise lost_peer(error, self._where()) from error
+        except (RuntimeError, ValueError) as error:
+            # XLA raises either, by the status code it met.
+            lost = lost_peer(error, self._where())
+            if lost is None:
+                raise
+            raise lost from error
 
     def _train(self, now: TrainState, steps: int, on_report) -> FitResult:
         step, stopped = int(now.step), False
@@ -92,10 +101,19 @@ class Driver:
     def _next_stop(self, step: int, steps: int) -> int:
         marks = [every for every in self.every.values() if every is not None]
         marks = [(step // every + 1) * every for every in marks]
-        return min(step + self.loop.steps_per_call, steps, *marks)
+        return min(step + self.stride, steps, *marks)
 
     def _advance(self, now: TrainState, stop: int) -> TrainState:
-        return self.compiled(now, *self._where_in_data(now), stop)
+        """Steps up to `stop`, and how many next time: what takes `RESPONSE` seconds,
+        or all that the loop allows where processes must agree on the number."""
+        count, clock = stop - int(now.step), time.monotonic()
+        now = self.compiled(now, *self._where_in_data(now), stop)
+        jax.block_until_ready(now.step)
+        if jax.process_count() == 1:
+            pace = (time.monotonic() - clock) / count
+            fitting = min(RESPONSE / max(pace, 1e-9), 8 * self.stride)
+            self.stride = max(1, min(int(fitting), self.loop.steps_per_call))
+        return now
 
     def _where_in_data(self, now: TrainState):
         epoch = self.source.epoch(int(now.step))

@@ -30,10 +30,14 @@ class PeerLostError(RuntimeError):
     """Another process of the job died or cannot be reached any more."""
 
 
-def lost_peer(error: Exception, where: str) -> Exception:
-    """A communication error between processes, said clearly; others as they are."""
-    if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
-        return error
+# What XLA's own errors about other processes speak of.
+PEERS = ("Gloo", "NCCL", "Connection", "UNAVAILABLE", "DEADLINE", "oordination")
+
+
+def lost_peer(error: Exception, where: str) -> PeerLostError | None:
+    """A communication error between processes, said clearly; `None` for others."""
+    if jax.process_count() == 1 or not any(word in str(error) for word in PEERS):
+        return None
     return PeerLostError(
         f"Process {jax.process_index()} of {jax.process_count()} lost contact with "
         f"another process of the job, which probably died ({error}). The job ends; "
