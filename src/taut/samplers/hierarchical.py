@@ -104,8 +104,8 @@ class Hierarchical(AbstractSampler[Z], Generic[Z, R]):
 
     def explain(self, z: Z, j: Int[Array, ""]) -> AbstractDensity[R]:
         """The law of the root given a point of branch `j`."""
-        by_branch = isinstance(self.reverse, ByBranch)
-        reverse = self.reverse(z, j) if by_branch else self.reverse(z)
+        given = self.reverse
+        reverse = given(z, j) if isinstance(given, ByBranch) else given(z)
         event = lambda q: eqx.filter_eval_shape(lambda q: q.sample(jr.key(0)), q)
         shapes = [jtu.tree_map(jnp.shape, event(q)) for q in (reverse, self.root)]
         if shapes[0] != shapes[1]:

@@ -58,9 +58,10 @@ class AbstractProposals(eqx.Module, Generic[Z]):
 class Separate(AbstractProposals[Z]):
     """Independent draws, one from each of some densities of any families."""
 
-    densities: tuple[AbstractDensity[Z], ...] = eqx.field(converter=tuple)
+    densities: tuple[AbstractDensity[Z], ...]
 
-    def __check_init__(self):
+    def __init__(self, densities: Sequence[AbstractDensity[Z]]):
+        self.densities = tuple(densities)
         check_at_least("Separate: the number of densities", self.num, 1)
 
     @property
@@ -107,12 +108,13 @@ class Correlated(AbstractProposals[Z]):
     factor: Float[Array, "K R"]
     exact: ClassVar[bool] = True
 
-    def __check_init__(self):
-        _reparameterised(self.marginals)
-        sizes = {
-            a.shape[:1]
-            for a in jtu.tree_leaves(eqx.filter(self.marginals, eqx.is_array))
-        }
+    def __init__(
+        self, marginals: AbstractReparameterised[Z], factor: Float[Array, "K R"]
+    ):
+        _reparameterised(marginals)
+        self.marginals, self.factor = marginals, jnp.asarray(factor)
+        arrays = jtu.tree_leaves(eqx.filter(marginals, eqx.is_array))
+        sizes = {a.shape[:1] for a in arrays}
         if jnp.ndim(self.factor) != 2 or sizes - {(self.num,)}:
             raise ValueError(
                 "Correlated: expected a factor of shape (K, R), K stacked marginals; "
@@ -159,12 +161,13 @@ class Antithetic(AbstractProposals[Z]):
     """`pairs` pairs from one density, made from noise of both signs."""
 
     density: AbstractReparameterised[Z]
-    pairs: int = eqx.field(static=True, default=1)
+    pairs: int = eqx.field(static=True)
     exact: ClassVar[bool] = True
 
-    def __check_init__(self):
-        _reparameterised(self.density)
-        check_at_least("Antithetic: pairs", self.pairs, 1)
+    def __init__(self, density: AbstractReparameterised[Z], pairs: int = 1):
+        _reparameterised(density)
+        check_at_least("Antithetic: pairs", pairs, 1)
+        self.density, self.pairs = density, pairs
 
     @property
     def num(self):

@@ -10,7 +10,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
-from ..core.checks import check_at_least, particle_keys, split
+from ..core.checks import check_at_least, check_chunk, particle_keys, split
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity, AbstractReparameterised, AbstractTarget
 from ..core.gradient import log_terms, stop, through
@@ -53,7 +53,7 @@ class Refined(AbstractSampler[Z]):
 
     def __check_init__(self):
         check_at_least("Refined: steps", self.steps, 0)
-        check_at_least("Refined: chunk", self.chunk, 1)
+        check_chunk("Refined: chunk", self.chunk)
         constant_weights(self.weights, self.num, "Refined")
         if jnp.shape(self.step_size) not in ((), (self.steps,)):
             raise ValueError(
@@ -117,8 +117,10 @@ class Refined(AbstractSampler[Z]):
             else:
                 z, log_q = moved[:2] if moved else self._mover(q, dkey, i, clamp)
             # An estimate that moved the proposal is not the one that weighs.
-            known = moved and target.exact and not self.double
-            terms = moved[2] if known else log_terms(target, target_keys[i], z)
+            if moved and target.exact and not self.double:
+                terms = moved[2]
+            else:
+                terms = log_terms(target, target_keys[i], z)
             return z, terms[0], self._log_weight(terms, log_q), terms[1]
 
         def step(carry, i):

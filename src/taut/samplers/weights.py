@@ -80,12 +80,13 @@ class PowerWeights(AbstractWeights):
 
     exponent: float = eqx.field(static=True)
 
-    def __check_init__(self):
-        if not self.exponent >= 0:
+    def __init__(self, exponent: float):
+        if not exponent >= 0:
             raise ValueError(
-                "PowerWeights: expected an exponent of at least 0; got "
-                f"{self.exponent}. Zero weighs equally, one by the densities."
+                f"PowerWeights: expected an exponent of at least 0; got {exponent}. "
+                "Zero weighs equally, one by the densities."
             )
+        self.exponent = exponent
 
     @property
     def constant(self):
