@@ -97,3 +97,11 @@ def test_every_class_has_a_case():
 def test_precision(float32):
     """The fixture does what the tests above need of it."""
     assert jnp.zeros(()).dtype == jnp.float32
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", registry.DENSITIES)
+def test_averages_of_everything(name):
+    """Whatever keeps the contract may be averaged, and keeps it still."""
+    case = registry.DENSITIES[name]()
+    report_of(name, lambda: case._replace(density=taut.Averaged(case.density, 2)))

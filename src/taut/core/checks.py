@@ -63,7 +63,13 @@ def check_scalar(name: str, value: Array) -> Array:
     return jnp.asarray(value)
 
 
-def check_at_least(name: str, value: int | None, least: int) -> None:
-    """Static counts: particles, steps, chunk sizes (`None` means no limit)."""
-    if value is not None and (not isinstance(value, int) or value < least):
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Static counts: particles, steps."""
+    if not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}; got {value}.")
+
+
+def check_chunk(name: str, chunk: int | None) -> None:
+    """How many at a time; `None` is all at once."""
+    if chunk is not None:
+        check_at_least(name, chunk, 1)

@@ -9,7 +9,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .checks import check_at_least, check_scalar, particle_keys, split
+from .checks import check_at_least, check_chunk, check_scalar, particle_keys, split
 from .density import AbstractDensity, AbstractTarget
 from .numerics import log_mean_exp
 from .particles import map_particles
@@ -163,6 +163,7 @@ class Averaged(AbstractDensity[X]):
 
     def __check_init__(self):
         check_at_least("Averaged: num", self.num, 1)
+        check_chunk("Averaged: chunk", self.chunk)
 
     @property
     def exact(self):
@@ -182,7 +183,5 @@ class Averaged(AbstractDensity[X]):
         return log_mean_exp(self._scores(key, x, self.num))
 
     def _scores(self, key, x, num):
-        keys = particle_keys(key, num)
-        return map_particles(lambda key: self.density.log_prob(key, x), self.chunk)(
-            keys
-        )
+        score = lambda key: self.density.log_prob(key, x)
+        return map_particles(score, self.chunk)(particle_keys(key, num))

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .checks import check_at_least, check_scalar, particle_keys, split
 from .combine import Conditioned, Joint
 from .density import AbstractDensity, AbstractTarget
-from .numerics import log_sum_exp
+from .numerics import log_mean_exp, log_sum_exp
 from .particles import Particles, map_particles
 
 Z = TypeVar("Z")
@@ -209,7 +209,7 @@ def dreg(key, target, q, num, chunk=None):
     return with_zeros(_landing(keys, zs, target, q, chunk), zeros)
 
 
-def _score(key, target, q, num, chunk, signal):
+def _score(key, target, q, num, chunk, baseline):
     """Add to each weight a zero whose derivative is `sum_k signal_k d log q(z_k)`."""
 
     def one(key):
@@ -221,32 +221,33 @@ def _score(key, target, q, num, chunk, signal):
     check_at_least("num", num, 1)
     fields, log_q = map_particles(one, chunk)(particle_keys(key, num))
     z, log_target, log_weight, log_likelihood = fields
-    credit = jnp.sum(stop(signal(stop(log_weight))) * (log_q - stop(log_q)))
+    weights = stop(log_weight)
+    log_z, base = log_mean_exp(weights), baseline(weights)
+    # Any baseline that does not know the draw is right, none at all included.
+    signal = log_z - jnp.where(jnp.isneginf(base), 0.0, base)
+    signal = jnp.where(jnp.isneginf(log_z), 0.0, signal)
+    credit = jnp.sum(signal * (log_q - stop(log_q)))
     return Particles(z, log_target, log_weight + credit, log_likelihood)
 
 
 def reinforce(key, target, q, num, chunk=None):
     """Score function, no baseline: for exact tests, and for a single particle."""
     _require(q, "reinforce", reparameterised=False)
-    signal = lambda lw: jnp.full_like(lw, log_sum_exp(lw) - jnp.log(num))
-    return _score(key, target, q, num, chunk, signal)
+    return _score(key, target, q, num, chunk, jnp.zeros_like)
 
 
-def _without_each(log_weight):
-    """Row k: the weights without the k-th, which is `-inf`."""
-    return jnp.where(jnp.eye(log_weight.shape[0], dtype=bool), -jnp.inf, log_weight)
+def _others(log_weight):
+    """Log of the sum of the weights without the k-th, for every k."""
+    own = jnp.eye(log_weight.shape[0], dtype=bool)
+    return jax.vmap(log_sum_exp)(jnp.where(own, -jnp.inf, log_weight[None]))
 
 
 def reinforce_loo(key, target, q, num, chunk=None):
     """Score function; the baseline of each draw is the bound of the K - 1 others."""
     _require(q, "reinforce_loo", reparameterised=False)
     check_at_least("num for a leave-one-out baseline", num, 2)
-
-    def signal(lw):
-        others = jax.vmap(log_sum_exp)(_without_each(lw)) - jnp.log(num - 1)
-        return log_sum_exp(lw) - jnp.log(num) - others
-
-    return _score(key, target, q, num, chunk, signal)
+    baseline = lambda lw: _others(lw) - jnp.log(num - 1.0).astype(lw.dtype)
+    return _score(key, target, q, num, chunk, baseline)
 
 
 def vimco(key, target, q, num, chunk=None):
@@ -256,12 +257,12 @@ def vimco(key, target, q, num, chunk=None):
     _require(q, "vimco", reparameterised=False)
     check_at_least("num for `vimco`", num, 2)
 
-    def signal(lw):
-        mean = (jnp.sum(lw) - lw) / (num - 1)
-        others = jax.vmap(log_sum_exp)(_without_each(lw))
-        return log_sum_exp(lw) - jnp.logaddexp(others, mean)
+    def baseline(lw):
+        others = jnp.where(jnp.eye(num, dtype=bool), 0.0, lw[None])
+        mean = jnp.sum(others, axis=1) / (num - 1)
+        return jnp.logaddexp(_others(lw), mean) - jnp.log(float(num)).astype(lw.dtype)
 
-    return _score(key, target, q, num, chunk, signal)
+    return _score(key, target, q, num, chunk, baseline)
 
 
 def sir(key, target, q, num, chunk=None, *, indices=1):
@@ -281,6 +282,6 @@ def sir(key, target, q, num, chunk=None, *, indices=1):
         return _weigh(target, pkey, through(z, q), log_q)[2]
 
     log_weight = jax.vmap(again)(particle_keys(key, num)[chosen])
-    credit = jnp.mean(log_weight - stop(log_weight))
+    credit = jnp.mean(graft(jnp.zeros_like(log_weight), log_weight))
     fields = stop((held.value, held.log_target, held.log_weight, held.log_likelihood))
     return Particles(fields[0], fields[1], fields[2] + credit, fields[3])

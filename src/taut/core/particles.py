@@ -11,7 +11,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .checks import check_at_least
+from .checks import check_chunk
 from .numerics import log_mean_exp, log_sum_exp, normalised
 
 Z = TypeVar("Z")
@@ -70,7 +70,7 @@ def map_particles(fn: Callable, chunk: int | None) -> Callable:
     """`vmap`, or (for large K) a checkpointed `lax.map` over chunks: same values,
     with reverse-mode memory that grows with `chunk` rather than with K.
     """
-    check_at_least("chunk", chunk, 1)
+    check_chunk("chunk", chunk)
     if chunk is None:
         return jax.vmap(fn)
     return lambda *xs: lax.map(lambda x: jax.checkpoint(fn)(*x), xs, batch_size=chunk)

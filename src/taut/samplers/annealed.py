@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from ..core.checks import check_at_least, particle_keys, split
+from ..core.checks import check_at_least, check_chunk, particle_keys, split
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity, AbstractTarget
 from ..core.gradient import graft, log_terms, stop
@@ -50,7 +50,7 @@ class Annealed(AbstractSampler[Z]):
         chunk: int | None = None,
     ):
         check_at_least("Annealed: num", num, 1)
-        check_at_least("Annealed: chunk", chunk, 1)
+        check_chunk("Annealed: chunk", chunk)
         self.proposal, self.kernel, self.betas = proposal, kernel, checked(betas)
         self.num, self.last_move, self.chunk = num, last_move, chunk
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..core.checks import check_at_least, particle_keys, split
+from ..core.checks import check_at_least, check_chunk, particle_keys, split
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity
 from ..core.gradient import Draw, log_terms, reparam, through
@@ -29,7 +29,7 @@ class Importance(AbstractSampler[Z]):
 
     def __check_init__(self):
         check_at_least("Importance: num", self.num, 1)
-        check_at_least("Importance: chunk", self.chunk, 1)
+        check_chunk("Importance: chunk", self.chunk)
 
     def run(self, key, target):
         return self.draw(key, target, self.proposal, self.num, self.chunk)
