@@ -130,7 +130,7 @@ class Branches(eqx.Module):
         log_scale = 0.5 * jnp.log(jnp.linspace(0.8, 1.1, self.num))[:, None]
         spread = jnp.exp(q.log_scale)
         return eqx.filter_vmap(taut.Normal)(
-            q.loc[None] + spread * (slope * root[None] + shift),
+            q.loc[None] + spread[None] * (slope * root[None] + shift),
             q.log_scale[None] + log_scale,
         )
 
