@@ -14,17 +14,7 @@ from .core.density import (
     AbstractReparameterised as AbstractReparameterised,
     AbstractTarget as AbstractTarget,
 )
-from .core.gradient import (
-    detached as detached,
-    dreg as dreg,
-    reinforce as reinforce,
-    reinforce_loo as reinforce_loo,
-    reparam as reparam,
-    sir as sir,
-    stl as stl,
-    stop as stop,
-    vimco as vimco,
-)
+from .core.gradient import stop as stop
 from .core.kernel import AbstractKernel as AbstractKernel
 from .core.particles import Particles as Particles
 from .core.sampler import AbstractSampler as AbstractSampler
@@ -78,6 +68,16 @@ from .samplers.importance import (
     Companions as Companions,
     Importance as Importance,
 )
+from .samplers.importance_gradient import (
+    detached as detached,
+    dreg as dreg,
+    reinforce as reinforce,
+    reinforce_loo as reinforce_loo,
+    reparam as reparam,
+    sir as sir,
+    stl as stl,
+    vimco as vimco,
+)
 from .samplers.multiple import MultipleImportance as MultipleImportance
 from .samplers.particle_filter import ParticleFilter as ParticleFilter
 from .samplers.proposals import (
@@ -92,7 +92,11 @@ from .samplers.refined_gradient import (
     resampled as resampled,
     unrolled as unrolled,
 )
-from .samplers.resampling import Multinomial as Multinomial, Systematic as Systematic
+from .samplers.resampling import (
+    AbstractResampling as AbstractResampling,
+    Multinomial as Multinomial,
+    Systematic as Systematic,
+)
 from .samplers.smc import SMC as SMC
 from .samplers.weights import (
     AbstractWeights as AbstractWeights,

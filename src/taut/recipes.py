@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 from .core.checks import check_at_least, split
 from .core.combine import Conditioned, Joint, Marginal
 from .core.density import AbstractDensity
-from .core.gradient import Draw, detached, dreg, reparam, stop
+from .core.gradient import stop
 from .core.kernel import AbstractKernel
 from .densities.self_normalized import SelfNormalized
 from .objectives import decoupled, wake
@@ -19,6 +19,7 @@ from .samplers.clip import AbstractClip
 from .samplers.hierarchical import ByBranch, Hierarchical
 from .samplers.hierarchical_gradient import root_dreg, root_reparam
 from .samplers.importance import Amortized, Companions, Importance
+from .samplers.importance_gradient import Draw, detached, dreg, reparam
 from .samplers.multiple import MultipleImportance
 from .samplers.proposals import Correlated
 from .samplers.refined import Refined

@@ -14,7 +14,7 @@ import optax
 
 from .. import schedules
 from ..core.combine import Conditioned
-from ..core.gradient import dreg, stop
+from ..core.gradient import stop
 from ..densities.conditional import Conditional
 from ..densities.discrete import Bernoulli
 from ..densities.normal import Normal, StandardNormal
@@ -24,6 +24,7 @@ from ..objectives import elbo
 from ..samplers.adaptation import adapt
 from ..samplers.annealed import Annealed
 from ..samplers.importance import Importance
+from ..samplers.importance_gradient import dreg
 from ..train import Phase, only
 from .experiment import AbstractExperiment, Preset, Published
 from .images import binary

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from ..core.checks import check_at_least, check_chunk, particle_keys, split
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity
-from ..core.gradient import Draw, log_terms, reparam, through
+from ..core.gradient import log_terms, through
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
+from .importance_gradient import Draw, reparam
 from .proposals import known, put
 
 X = TypeVar("X")
