@@ -2,12 +2,13 @@
 
 XLA's CPU backend has a fast convolution only outside control flow: inside `lax.scan`
 the gradient by the weights falls to a naive loop nest. One gradient step of six gated
-3x3 convolutions (32 channels, 28x28, batch 50, two cores, JAX 0.10.2), in seconds:
+3x3 convolutions (32 channels, 28x28, batch 50, two busy cores, JAX 0.10.2), in seconds
+of the CPU:
 
     form                  gradient by the weights     gradient by the image
                           outside      in scan        outside      in scan
-    XLA's convolution        0.29        11.92           0.22         0.37
-    columns                  0.46         0.42           0.23         0.22
+    XLA's convolution        0.37        21.39           0.26         0.64
+    columns                  0.85         0.81           0.36         0.36
 
 (`benchmarks/conv_in_loop.py`). Training under `scan`, SVI through a PixelCNN and AIS
 through a convolutional decoder run convolutions in loops, so on the CPU `convolve` is
