@@ -7,21 +7,25 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 from scipy.stats import t as student
+
+
+def log_sum_exp(log_weight: np.ndarray) -> float:
+    """Log of the sum of `exp(log_weight)`."""
+    return float(np.logaddexp.reduce(log_weight, axis=None))
 
 
 def log_mean_exp(log_weight: np.ndarray) -> float:
     """Log of the average of `exp(log_weight)`."""
-    return float(logsumexp(log_weight)) - math.log(np.size(log_weight))
+    return log_sum_exp(log_weight) - math.log(np.size(log_weight))
 
 
 def effective(log_weight: np.ndarray) -> float:
     """Effective number of weights, `(sum w)^2 / sum w^2`."""
     if not np.any(np.isfinite(log_weight)):
         return 0.0
-    total, squares = logsumexp(log_weight), logsumexp(2 * log_weight)
-    return math.exp(2 * float(total) - float(squares))
+    return math.exp(2 * log_sum_exp(log_weight) - log_sum_exp(2 * log_weight))
 
 
 def standard_error(values: np.ndarray) -> float:
@@ -109,7 +113,7 @@ def pareto_khat(log_weight: np.ndarray) -> float:
     )
     shape = np.mean(np.log1p(-grid[:, None] * x), axis=1)
     log_likelihood = n * (np.log(-grid / shape) - shape - 1)
-    weight = np.exp(log_likelihood - logsumexp(log_likelihood))
+    weight = np.exp(log_likelihood - log_sum_exp(log_likelihood))
     k = float(np.mean(np.log1p(-np.sum(weight * grid) * x)))
     # A weak prior at 0.5, worth ten observations.
     return (n * k + 10 * 0.5) / (n + 10)
