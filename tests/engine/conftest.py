@@ -1,5 +1,5 @@
 import sys
 from pathlib import Path
 
-# `problems` serves the worker processes too, which are no test modules.
+# `small_problems` serves the worker processes too, which are no test modules.
 sys.path.insert(0, str(Path(__file__).parent))

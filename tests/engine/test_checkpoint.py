@@ -13,7 +13,7 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
-from problems import DATA, digest, quadratic, settings
+from small_problems import DATA, digest, quadratic, settings
 
 from taut import checkpoint
 from taut.checkpoint import CheckpointError, Checkpoints

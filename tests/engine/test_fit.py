@@ -5,7 +5,14 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
-from problems import DATA, autoencoder, digest, make_autoencoder, quadratic, settings
+from small_problems import (
+    DATA,
+    autoencoder,
+    digest,
+    make_autoencoder,
+    quadratic,
+    settings,
+)
 
 from taut.train import (
     CompiledLoop,

@@ -3,7 +3,7 @@ import signal
 
 import jax.numpy as jnp
 import pytest
-from problems import digest, settings
+from small_problems import digest, settings
 
 from taut.checkpoint import Checkpoints
 from taut.train import Interrupted, fit

@@ -13,7 +13,7 @@ import optax
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from problems import autoencoder, make_autoencoder, settings  # noqa: E402
+from small_problems import autoencoder, make_autoencoder, settings  # noqa: E402
 
 from taut.checkpoint import Checkpoints  # noqa: E402
 from taut.core.checks import particle_keys  # noqa: E402

@@ -19,7 +19,7 @@ def main(folder, steps, save_every, *options):
 
     several = initialize(heartbeat_timeout=int(options.get("heartbeat", 10)))
     import jax
-    from problems import digest, settings
+    from small_problems import digest, settings
 
     from taut.rundir import Run
     from taut.train import CompiledLoop, Interrupted, fit
