@@ -95,3 +95,13 @@ def test_reproduce_writes_what_it_ran(experiment, float32):
     table = (experiment / "docs/results/energy-inspired.md").read_text()
     assert f"{row['lower']:.2f}" in table
     assert row["command"] in table
+
+
+@pytest.mark.xdist_group("cli")
+def test_sweep_runs_its_jobs(experiment, float32):
+    pytest.importorskip("submitit")
+    argv = ["sweep", "tiny", "--cluster", "debug", "--wait", "--seeds", "1"]
+    assert main(argv) == 0
+    summary = json.loads((experiment / "runs/tiny-quick-0/summary.json").read_text())
+    assert summary["step"] == 40
+    assert "evaluation" in summary

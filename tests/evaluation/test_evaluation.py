@@ -15,7 +15,14 @@ from taut import (
     SelfNormalized,
     StandardNormal,
 )
-from taut.evaluation import AnnealedEnds, both_ends, gather, lower_end, summary
+from taut.evaluation import (
+    AnnealedEnds,
+    both_ends,
+    gather,
+    lower_end,
+    rate_and_distortion,
+    summary,
+)
 from taut.schedules import linear
 
 SCALE = 0.5
@@ -97,3 +104,20 @@ def test_an_estimated_model_is_refused():
     prior = SelfNormalized(StandardNormal((2,)), lambda z: jnp.sum(z), 3)
     with pytest.raises(TypeError, match="joint density is exact"):
         AnnealedEnds(vae(prior), linear(4))
+
+
+def test_rate_and_distortion_add_up():
+    xs = examples(2000)
+    told = rate_and_distortion(jr.key(0), vae(), xs)
+    # KL(q || prior) and -E_q log p(x|z) in closed form, for q = N(0.6 x, e^-1.2).
+    v = np.exp(-1.2)
+    m = 0.6 * xs
+    rate = 0.5 * np.sum(v + m**2 - 1 - np.log(v), axis=1)
+    distortion = np.sum(
+        0.5 * np.log(2 * np.pi * SCALE**2) + ((xs - m) ** 2 + v) / (2 * SCALE**2),
+        axis=1,
+    )
+    assert told["rate"] == pytest.approx(rate.mean(), abs=0.15)
+    assert told["distortion"] == pytest.approx(distortion.mean(), abs=0.15)
+    assert (told["active_units"], told["units"]) == (2, 2)
+    assert rate_and_distortion(jr.key(0), StandardNormal((2,)), xs) == {}

@@ -16,6 +16,7 @@ COMMANDS = {
     "sample": "draw examples from a trained run",
     "report": "write one self-contained HTML page about runs",
     "reproduce": "train, evaluate and tabulate a paper, a table or a row",
+    "sweep": "train and evaluate presets and seeds as jobs of a cluster",
     "evidence": "bound the log evidence of a Bayesian model, from both sides",
     "data": "list, fetch, verify and import data sets",
     "doctor": "print versions, devices, threads and data",

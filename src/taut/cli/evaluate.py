@@ -14,8 +14,20 @@ import tyro
 
 from .. import schedules
 from ..core.density import AbstractDensity
-from ..evaluation import AnnealedEnds, both_ends, gather, lower_end, summary
-from ..papers.experiment import AbstractExperiment, Splits, seeded_choice
+from ..evaluation import (
+    AnnealedEnds,
+    both_ends,
+    gather,
+    lower_end,
+    rate_and_distortion,
+    summary,
+)
+from ..papers.experiment import (
+    AbstractExperiment,
+    AbstractSettled,
+    Splits,
+    seeded_choice,
+)
 from ..rundir import Run
 from .exits import Misuse
 from .options import parse
@@ -23,6 +35,7 @@ from .progress import console, progress
 from .running import held_out, plan_of, train, trained
 
 CERTIFIED = "certified: simulated together with their latents"
+SETTLE = 10**6  # the stream of what is estimated once, before the evaluation
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,11 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
     settings, splits = plan.settings, plan.settings.data()
     parts = trained(train(plan, splits, record, steps=0))
     start = time.monotonic()
+    settled: dict[str, float] = {}
+    if isinstance(settings, AbstractSettled):
+        key = jr.fold_in(jr.key(options.seed), SETTLE)
+        state, settled = settings.settle(key, *parts)
+        parts = parts[0], state
     ends = _importance if bound == "iwae" else _annealed
     values, errors, result = ends(settings, splits, parts, options)
     result = {
@@ -86,6 +104,7 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
         "lower": summary(values, errors),
         "bits_per_dim": float(-np.mean(values) / np.log(2) / splits.test[0].size),
         **result,
+        **settled,
         "seconds": round(time.monotonic() - start, 2),
     }
     np.savez(folder / f"evaluation-{bound}.npz", value=values, error=errors)
@@ -122,6 +141,7 @@ def _importance(
     quiet = options.quiet
     end = _watched("test examples", len(images), blocks, lambda e: e.value, quiet=quiet)
     told: dict[str, Any] = {"samples": num, "ess": float(np.median(end.ess))}
+    told |= rate_and_distortion(skey, settings.shared(parts[0], parts[1], skey), images[:1000])
     density = settings.density(*parts)
     count = _given(options.simulated, settings.simulated)
     if count and isinstance(density, AbstractDensity):

@@ -13,3 +13,4 @@ from .ends import (
     weigh as weigh,
 )
 from .importance import both_ends as both_ends, lower_end as lower_end
+from .latent import rate_and_distortion as rate_and_distortion
