@@ -34,6 +34,11 @@ from .densities.resampled import Resampled as Resampled
 from .densities.self_normalized import SelfNormalized as SelfNormalized
 from .densities.state_space import StateSpace as StateSpace
 from .densities.straight_through import straight_through as straight_through
+from .densities.transformed import (
+    AbstractScale as AbstractScale,
+    Stretch as Stretch,
+    Transformed as Transformed,
+)
 from .densities.truncated_rejection import TruncatedRejection as TruncatedRejection
 from .kernels.blackjax import BlackJAX as BlackJAX
 from .kernels.hmc import HMC as HMC

@@ -401,3 +401,19 @@ def rings():
 def radial_rings():
     density = synthetic.RadialRings((0.8, 1.2), 0.25)
     return DensityCase(density, synthetic.Rings((0.8, 1.2), 0.3))
+
+
+# Another scale.
+
+
+@density_case
+def transformed():
+    """A self-normalised Gaussian, stretched: the change of variables on both sides."""
+    base = taut.SelfNormalized(line(1.0), Slope(jnp.array(1.0)), 2)
+    density = taut.Transformed(base, taut.Stretch(1.5))
+    known = self_normalized_gaussian().log_density
+    return DensityCase(
+        density,
+        taut.Normal(jnp.full(1, -0.75), jnp.full(1, jnp.log(1.5))),
+        lambda x: known(x / 1.5) - jnp.log(1.5),
+    )

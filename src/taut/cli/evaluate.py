@@ -141,7 +141,9 @@ def _importance(
     quiet = options.quiet
     end = _watched("test examples", len(images), blocks, lambda e: e.value, quiet=quiet)
     told: dict[str, Any] = {"samples": num, "ess": float(np.median(end.ess))}
-    told |= rate_and_distortion(skey, settings.shared(parts[0], parts[1], skey), images[:1000])
+    told |= rate_and_distortion(
+        skey, settings.shared(parts[0], parts[1], skey), images[:1000]
+    )
     density = settings.density(*parts)
     count = _given(options.simulated, settings.simulated)
     if count and isinstance(density, AbstractDensity):

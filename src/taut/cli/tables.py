@@ -23,8 +23,11 @@ def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
     path = folder / f"{paper}.json"
     found = json.loads(path.read_text()) if path.exists() else []
     parts = [HEAD.format(paper=paper)]
+    names = {row["name"] for row in found}
     for table in dict.fromkeys(preset.table for preset in presets):
         rows = [p for p in presets if p.table == table]
+        if table.startswith("figure") and not {p.name for p in rows} & names:
+            continue  # its curves lie beside the figure
         parts.append(f"## {table}\n\n{_table(rows, found)}")
     pictures = sorted(folder.glob(f"{paper}-*.svg"))
     if pictures:

@@ -6,7 +6,7 @@ from typing import ClassVar, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..core.checks import check_at_least, particle_keys, split
 from ..core.density import AbstractDensity
@@ -47,9 +47,15 @@ class SelfNormalized(AbstractDensity[X]):
 
     def log_prob(self, key, x):
         pkey, nkey = split(key)
+        return self.proposal.log_prob(pkey, x) + self.log_ratio(nkey, x)
+
+    def log_ratio(self, key: PRNGKeyArray, x: X) -> Float[Array, ""]:
+        """The density at `x` over the proposal's, from below. With one key for many
+        points the fresh proposals are drawn once.
+        """
         first = log_weigh(self.energy, x)
-        total = self.negatives(nkey, self.proposal, self.energy, self.num, first)
-        return self.proposal.log_prob(pkey, x) + self._log_ratio(first, total)
+        total = self.negatives(key, self.proposal, self.energy, self.num, first)
+        return self._log_ratio(first, total)
 
     def _log_ratio(self, first, total):
         """The weight of the point over the mean weight; zero where all are zero."""

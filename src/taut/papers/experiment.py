@@ -79,6 +79,17 @@ class AbstractExperiment(abc.ABC):
         """The same for a lower end only: what may be shared is drawn from `key`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AbstractSettled(AbstractExperiment):
+    """Experiments that estimate something anew, once, before they are evaluated."""
+
+    @abc.abstractmethod
+    def settle(
+        self, key: PRNGKeyArray, model: PyTree, state: PyTree
+    ) -> tuple[PyTree, dict[str, float]]:
+        """The state to evaluate with, and what the record shall say about it."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A number as printed: a test score in nats, higher is better."""
