@@ -5,6 +5,7 @@ import jax.random as jr
 import pytest
 
 import taut
+from taut import schedules
 from taut.testing import ContractError, check_sampler
 
 
@@ -19,14 +20,14 @@ class KeepsLaneZero(taut.AbstractResampling):
 
 
 def check(resampling):
-    """A poor guide of one state in four, and two temperatures."""
+    """Short moves from a guide that is off: lanes keep the weights they had."""
     target = taut.Tilted(taut.StandardNormal((1,)), lambda z: jnp.sum((z - 1.5) ** 2))
-    # N(1, 1/3) times exp(-(1.5)^2 / 3) / sqrt(3).
+    # N(z; 0, 1) exp(-(z - 1.5)^2) is proportional to N(z; 1, 1/3).
     posterior = taut.Normal(jnp.ones(1), jnp.full(1, -0.5 * jnp.log(3.0)))
     log_z = -0.5 * jnp.log(3.0) - 0.75
-    guide = taut.Normal(jnp.full(1, 0.4), jnp.full(1, -0.4))
-    betas = jnp.array([0.7, 1.0])
-    sampler = taut.SMC(guide, taut.RandomWalk(0.3), betas, 2, resampling=resampling)
+    guide = taut.Normal(jnp.full(1, 0.3), jnp.full(1, -0.2))
+    betas = schedules.linear(5)
+    sampler = taut.SMC(guide, taut.RandomWalk(0.1), betas, 4, resampling=resampling)
     return check_sampler(
         sampler, target, key=jr.key(7), posterior=posterior, log_z=log_z
     )
