@@ -1,5 +1,6 @@
 """Two-sided evidence for anyone's model."""
 
+from .comparing import Comparison as Comparison, compare as compare
 from .draws import Nuts as Nuts
 from .problem import Problem as Problem
 from .result import (

@@ -33,7 +33,8 @@ def check_normalises(
     near = log_prob(mode + reach * rays)
     far = log_prob(mode + 100 * reach * rays)
     # From s to 100 s: level means a change of about 0, falling means below -log 100.
-    change = far - near
+    with np.errstate(invalid="ignore"):
+        change = far - near
     level = np.isfinite(near) & np.isfinite(far) & (np.abs(change) < 1e-3)
     if np.any(level):
         ray = rays[np.argmax(level)]

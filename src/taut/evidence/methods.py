@@ -54,13 +54,13 @@ def proposal_of(fit: Fit, whiten: Callable[[Array], Array], scale_tril: np.ndarr
     )
 
 
-def importance(proposal: AbstractExact) -> Method:
+def importance(proposal: AbstractExact, pilot: int = 2048) -> Method:
     """IWAE with the fitted guide; with draws, its estimate is bridge sampling."""
     return Method(
         "importance",
         lambda num: Importance(proposal, num, chunk=_CHUNK),
         lambda num: num,
-        pilot=2048,
+        pilot=pilot,
         most=2_000_000,
         settings={"length": "importance samples"},
     )

@@ -272,8 +272,10 @@ def _trials(key, problem: Problem, white: Whitened, fit: Fit, points):
     """Methods in the order of what they cost to try."""
     proposal = proposal_of(fit, white.whiten, np.asarray(white.scale_tril))
     trial = lambda i, method: try_out(jr.fold_in(key, i), method, white, points)
-    yield lambda: trial(0, importance(proposal))
-    how = moves(white.loc.shape[0], gradient_free=bool(problem.gradient_free))
+    # What JAX cannot look into is evaluated point by point, on the host.
+    pilot = 256 if problem.gradient_free else 2048
+    yield lambda: trial(0, importance(proposal, pilot))
+    how = moves(white.loc.shape[0], gradient_free=problem.gradient_free)
     schedule = scheduled(jr.fold_in(key, 1), white, proposal, how)
     yield lambda: trial(2, annealed(proposal, schedule, how))
     yield lambda: trial(3, sequential(proposal, schedule, how))
@@ -312,7 +314,7 @@ def _evidence(
         invalid=invalid,
         infinite=infinite,
         particles=sum(r.log_weight.size for r in records),
-        counting=bool(problem.counting),
+        counting=problem.counting,
         fit=fit,
         troubles=source.troubles,
         notes=problem.notes,

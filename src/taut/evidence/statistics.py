@@ -30,6 +30,8 @@ def effective(log_weight: np.ndarray) -> float:
 
 def standard_error(values: np.ndarray) -> float:
     """Of the mean of independent values."""
+    if not np.all(np.isfinite(values)):
+        return math.inf
     return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
@@ -39,9 +41,9 @@ def mean_bound(values: np.ndarray, level: float, side: int) -> float:
     Student's bound with the skewness correction of Johnson (1978): log weights have a
     long tail on the side that matters, and Student's bound alone is too tight there.
     """
-    n = len(values)
-    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
-    if not spread > 0:
+    n, mean = len(values), float(np.mean(values))
+    spread = float(np.std(values, ddof=1)) if math.isfinite(mean) else 0.0
+    if spread == 0:
         return mean
     quantile = student.ppf(level, n - 1)
     third = n * np.sum((values - mean) ** 3) / ((n - 1) * (n - 2))
