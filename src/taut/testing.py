@@ -36,8 +36,7 @@ from .core.sampler import AbstractSampler
 
 X = TypeVar("X")
 
-_SIGMAS = 5.0
-_CHUNK = 1000  # draws at a time
+_SIGMAS, _CHUNK = 5.0, 1000
 _HINTS = {
     "lower": "Look at the operation that makes the bound from below: a wrong sign, a "
     "missing log K, a draw scored at the wrong place.",
@@ -61,7 +60,7 @@ class Law:
     name: str
     z: float  # standard errors away from equality
     error: float  # relative
-    smallest: float  # the smallest relative error that five standard errors can see
+    smallest: float  # relative error that five standard errors can see
 
     def __str__(self):
         return (
@@ -84,8 +83,8 @@ class Report:
         return max(law.smallest for law in self.laws)
 
     def __str__(self):
-        laws = "\n".join(map(str, self.laws))
-        return f"{self.subject}, {self.num} draws on each side:\n{laws}"
+        title = f"{self.subject}, {self.num} draws on each side:"
+        return "\n".join([title, *map(str, self.laws)])
 
 
 class _Side(NamedTuple):
@@ -221,8 +220,10 @@ def _laws(subject: str, make: _Side, explain: _Side) -> list[Law]:
     return laws
 
 
-def _report(subject: str, num: int, make: _Side, explain: _Side) -> Report:
-    report = Report(subject, num, tuple(_laws(subject, make, explain)))
+def _check(tested: Any, sides: Callable, args: Any, key: Any, num: int) -> Report:
+    subject = type(tested).__name__
+    laws = _laws(subject, *_compiled(sides, args, key, num))
+    report = Report(subject, num, tuple(laws))
     for law in report.laws:
         if abs(law.z) < _SIGMAS:
             continue
@@ -258,8 +259,8 @@ def check_density(
         raise ValueError(
             f"Expected a reference over events of shape {shapes[0]}; got {shapes[1]}."
         )
-    sides = _compiled(_density_sides, (density, reference, log_density), key, num)
-    return _report(type(density).__name__, num, *sides)
+    args = (density, reference, log_density)
+    return _check(density, _density_sides, args, key, num)
 
 
 def check_sampler(
@@ -286,13 +287,10 @@ def check_sampler(
             )
         posterior = _Scored(posterior, target)
     args = (sampler, target, posterior, jnp.asarray(log_z, float))
-    sides = _compiled(_sampler_sides, args, key, num)
-    return _report(type(sampler).__name__, num, *sides)
+    return _check(sampler, _sampler_sides, args, key, num)
 
 
 class _Scored(eqx.Module):
-    """Exact draws of a posterior, with the exact target."""
-
     posterior: AbstractDensity
     target: AbstractTarget
 

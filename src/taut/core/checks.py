@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.dtypes import prng_key
 from jaxtyping import Array, PRNGKeyArray
 
 
@@ -26,9 +27,7 @@ def particle_keys(key: PRNGKeyArray, num: int) -> PRNGKeyArray:
 
 
 def _typed(key: PRNGKeyArray) -> PRNGKeyArray:
-    if not isinstance(key, jax.Array) or not jnp.issubdtype(
-        key.dtype, jax.dtypes.prng_key
-    ):
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, prng_key)):
         raise TypeError(
             f"Expected a typed key, as `jax.random.key(seed)` makes it; got {key!r}. "
             "Legacy keys (`jax.random.PRNGKey`) convert by `jax.random.wrap_key_data`."
@@ -53,12 +52,11 @@ def check_shape(name: str, shape: tuple[int, ...], *arrays: Array) -> None:
 
 def check_scalar(name: str, value: Array) -> Array:
     """A log density is one real number."""
-    if jnp.shape(value) != () or not jnp.issubdtype(
-        jnp.result_type(value), jnp.floating
-    ):
+    shape, dtype = jnp.shape(value), jnp.result_type(value)
+    if shape != () or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            f"{name} must return one real number; got {jnp.result_type(value)} of "
-            f"shape {jnp.shape(value)}. Sum over the event, and batch with `jax.vmap`."
+            f"{name} must return one real number; got {dtype} of shape {shape}. "
+            "Sum over the event, and batch with `jax.vmap`."
         )
     return jnp.asarray(value)
 

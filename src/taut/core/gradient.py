@@ -47,11 +47,8 @@ def _weigh_again(_, cotangents):
     total = jnp.sum(shares)
     # 1 - beta + beta * w_k, where log q enters the bound with a factor beta.
     factor = (total - jnp.sum(scores) + scores) / jnp.where(total != 0, total, 1)
-    return jax.vmap(_scale_tree)(stacked, factor), (shares, scores)
-
-
-def _scale_tree(tree, scale):
-    return jtu.tree_map(lambda a: a * scale.astype(a.dtype), tree)
+    scaled = lambda tree, by: jtu.tree_map(lambda a: a * by.astype(a.dtype), tree)
+    return jax.vmap(scaled)(stacked, factor), (shares, scores)
 
 
 _weighted_again.defvjp(lambda x, zeros: ((x, zeros), None), _weigh_again)

@@ -13,16 +13,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from .checks import check_shape
 from .density import AbstractDensity, AbstractExact, AbstractTarget
 
 Z = TypeVar("Z")
-
-
-def step_sizes(sizes: ArrayLike) -> Float[Array, "*T"]:
-    """A float array from one step size, or one per temperature."""
-    return jnp.asarray(sizes, float)
 
 
 class Point(eqx.Module):
@@ -46,21 +42,16 @@ class Path(eqx.Module, Generic[Z]):
     betas: Float[Array, " T"]
     unravel: Callable[[Array], Z] = eqx.field(static=True)
 
-    def __init__(
-        self,
-        q: AbstractDensity[Z],
-        gamma: AbstractTarget[Z],
-        key: PRNGKeyArray,
-        betas: Float[Array, " T"],
-    ):
-        event = _event(q)
-        flat, self.unravel = ravel_pytree(_zeros(event))
+    def __init__(self, q, gamma, key, betas):
+        zeros = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype)
+        flat, self.unravel = ravel_pytree(jtu.tree_map(zeros, _event(q)))
         self.q, self.gamma, self.key = q, gamma, key
         self.betas = betas.astype(flat.dtype)
 
     def ravel(self, z: Z) -> Float[Array, " D"]:
         """One vector from an event shaped like those of `q`."""
-        _check_like(_event(self.q), z)
+        check = lambda like, leaf: check_shape("The proposal", like.shape, leaf)
+        jtu.tree_map(check, _event(self.q), z)
         return ravel_pytree(z)[0].astype(self.betas.dtype)
 
     def log_q(self, position: Array) -> Float[Array, ""]:
@@ -98,18 +89,6 @@ class Path(eqx.Module, Generic[Z]):
         q, gamma = jax.grad(self.log_q)(position), jax.grad(self.log_gamma)(position)
         return self.at(t, q, gamma)
 
-    def step_size(
-        self, t: int | Int[Array, ""], sizes: Float[Array, "*T"]
-    ) -> Float[Array, ""]:
-        """The one for `t`, of one for all temperatures or one for each."""
-        if sizes.shape not in ((), self.betas.shape):
-            raise ValueError(
-                "Expected a step size of shape (), or of shape "
-                f"{self.betas.shape}, one per temperature (a leading 0 of `betas` is "
-                f"none); got shape {sizes.shape}."
-            )
-        return jnp.broadcast_to(sizes, self.betas.shape)[t].astype(self.betas.dtype)
-
 
 def _event(q: AbstractDensity[Z]) -> Z:
     """Shapes and types of the events of `q`, which kernels must be able to move."""
@@ -120,7 +99,7 @@ def _event(q: AbstractDensity[Z]) -> Z:
             "`Importance`."
         )
     event = eqx.filter_eval_shape(q.sample, jr.key(0))
-    kinds = {leaf.dtype for leaf in jtu.tree_leaves(event)}
+    kinds = [leaf.dtype for leaf in jtu.tree_leaves(event)]
     is_exact = lambda node: isinstance(node, AbstractExact)
     parts = filter(is_exact, jtu.tree_leaves(q, is_leaf=is_exact))
     smooth = all(jnp.issubdtype(kind, jnp.floating) for kind in kinds)
@@ -130,20 +109,6 @@ def _event(q: AbstractDensity[Z]) -> Z:
             "discrete. Sum the discrete latents out, or use `Importance`."
         )
     return event
-
-
-def _zeros(event: Z) -> Z:
-    return jtu.tree_map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
-
-
-def _check_like(event: Z, z: Z) -> None:
-    shapes = lambda tree: jtu.tree_map(jnp.shape, tree)
-    expected, got = shapes(event), shapes(z)
-    if expected != got:
-        raise ValueError(
-            f"Expected an event of shape {expected}, like the proposal's; got {got}. "
-            "Events are unbatched: use `jax.vmap`."
-        )
 
 
 class AbstractKernel(eqx.Module):

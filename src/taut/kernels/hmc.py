@@ -8,9 +8,10 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from ..core.checks import check_at_least, split
-from ..core.kernel import AbstractKernel, step_sizes
+from ..core.kernel import AbstractKernel
 from .flow import flow
 from .metropolis import accept
+from .step_size import step_size_at, step_sizes
 
 
 class HMC(AbstractKernel):
@@ -32,7 +33,7 @@ class HMC(AbstractKernel):
     def forward(self, key, path, t, state):
         pkey, akey = split(key)
         momentum = jr.normal(pkey, state.position.shape, state.position.dtype)
-        step = path.step_size(t, self.step_size)
+        step = step_size_at(path, t, self.step_size)
         after, log_ratio = flow(path, t, state, momentum, step, self.leapfrogs)
         return accept(akey, log_ratio, state, after), jnp.zeros_like(log_ratio)
 

@@ -6,8 +6,9 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from ..core.kernel import AbstractKernel, step_sizes
+from ..core.kernel import AbstractKernel
 from .flow import flow
+from .step_size import step_size_at, step_sizes
 
 
 class Langevin(AbstractKernel):
@@ -25,7 +26,7 @@ class Langevin(AbstractKernel):
         # One leapfrog step from noise p: z' = z + eps (p + eps/2 grad), and the noise
         # that would lead back is -p', so the ratio of both kernels is in the energies.
         noise = jr.normal(key, state.position.shape, state.position.dtype)
-        step = path.step_size(t, self.step_size)
+        step = step_size_at(path, t, self.step_size)
         after, log_ratio = flow(path, t, state, noise, step, 1)
         counted = state.invalid + after.invalid
         return eqx.tree_at(lambda point: point.invalid, after, counted), log_ratio

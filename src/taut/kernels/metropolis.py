@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..core.checks import split
 from ..core.gradient import stop
-from ..core.kernel import AbstractKernel, Point, step_sizes
+from ..core.kernel import AbstractKernel, Point
+from .step_size import step_size_at, step_sizes
 
 
 def accept(
@@ -43,7 +44,7 @@ class RandomWalk(AbstractKernel):
     def forward(self, key, path, t, state):
         nkey, akey = split(key)
         noise = jr.normal(nkey, state.position.shape, state.position.dtype)
-        step = path.step_size(t, self.step_size)
+        step = step_size_at(path, t, self.step_size)
         after = path.value(state.position + step * noise)
         log_ratio = path.at(t, after.log_q, after.log_gamma)
         log_ratio = log_ratio - path.at(t, state.log_q, state.log_gamma)
