@@ -9,15 +9,27 @@ import jax.random as jr
 import numpy as np
 import optax
 
-from taut.train import Phase
+from taut.train import Phase, fit
 
 DATA = np.random.default_rng(3).normal(2.0, 1.0, (103, 3)).astype(np.float32)
+START = jnp.zeros(3, jnp.float32)
 
 
 def quadratic(w, context, x):
     """Minimised by the mean of the data; a little noise shows which key was used."""
     d = w - x - 0.01 * jr.normal(context.key, x.shape, x.dtype)
     return jnp.sum(d**2), {"distance": jnp.sqrt(jnp.sum(d**2)), "d": d}
+
+
+def quadratic_fit(steps=60, **changes):
+    values = dict(
+        params=START,
+        phases=Phase(quadratic, optax.adam(1e-1)),
+        data=DATA,
+        batch_size=10,
+        key=jr.key(0),
+    )
+    return fit(steps=steps, **(values | changes))
 
 
 def autoencoder(model, context, x):
