@@ -40,18 +40,22 @@ class TruncatedRejection(AbstractDensity[X]):
         # All proposals but the i-th: the rejected ones, then ones not looked at.
         t = jnp.arange(self.num - 1)
         others = log_sigmoid(energies[t + (t >= i)])
-        return x, log_proposal + self._log_ratio(energies[i], others)
+        return x, log_proposal + self.log_ratio(energies[i], others)
 
     def log_prob(self, key, x):
         pkey, nkey = split(key)
         rejected = log_reject(nkey, self.proposal, self.energy, self.num - 1)
-        log_ratio = self._log_ratio(
+        log_ratio = self.log_ratio(
             check_scalar("The energy", self.energy(x)), rejected
         )
         return self.proposal.log_prob(pkey, x) + log_ratio
 
-    def _log_ratio(self, energy, rejected):
-        """`log [a sum_{i<T} prod_{t<i} (1 - a_t) + prod_{t<T} (1 - a_t)]`."""
+    def log_ratio(
+        self, energy: Float[Array, ""], rejected: Float[Array, " others"]
+    ) -> Float[Array, ""]:
+        """`log [a sum_{i<T} prod_{t<i} (1 - a_t) + prod_{t<T} (1 - a_t)]`, from the log
+        rejection probabilities of T - 1 other proposals.
+        """
         if self.num == 1:
             return jnp.zeros_like(energy)
         # The sum and the last product are free of x: made once for a batch of them.

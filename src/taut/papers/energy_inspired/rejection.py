@@ -1,0 +1,150 @@
+"""Rejection: TRS on both its bounds, and LARS, which has none."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ...core.density import AbstractTarget
+from ...core.numerics import log_mean_exp
+from ...densities.indexed_rejection import IndexedTruncatedRejection, index_summed
+from ...densities.resampled import Resampled, smoothed
+from ...densities.truncated_rejection import TruncatedRejection, log_reject
+from .ancestral import Unbounded
+from .law import AbstractBounded, AbstractLaw
+
+ROTATIONS = 32
+
+
+class _Rotated(AbstractTarget):
+    """`density`, its other proposals always from `key`, and in several orders: the
+    estimate is their mean. For lower ends only, as `Frozen`.
+    """
+
+    density: TruncatedRejection
+    key: PRNGKeyArray
+    exact: ClassVar[bool] = False
+
+    def log_prob(self, key, x):
+        model, num = self.density, self.density.num - 1
+        rejected = log_reject(self.key, model.proposal, model.energy, num)
+        starts = jnp.arange(min(ROTATIONS, num)) * max(1, num // ROTATIONS)
+        orders = (starts[:, None] + jnp.arange(num)) % max(1, num)
+        energy = model.energy(x)
+        if num == 0:
+            return model.proposal.log_prob(key, x)
+        ratios = jax.vmap(lambda order: model.log_ratio(energy, rejected[order]))
+        return model.proposal.log_prob(key, x) + log_mean_exp(ratios(orders))
+
+
+@dataclass(frozen=True)
+class TRS(AbstractBounded):
+    """Truncated rejection sampling, trained on our tighter bound: the number of
+    proposals it took is summed out given the proposals. For exact proposals.
+    """
+
+    num: int = 1024
+    """T, the largest number of proposals."""
+
+    def build(self, proposal, energy, *, key):
+        return TruncatedRejection(proposal, energy(key=key), self.num)
+
+    def aim(self, model, state, key):
+        return _Rotated(model, key), {}
+
+    def shared(self, model, state, key):
+        return _Rotated(model, key)
+
+    def evaluated(self, model):
+        return model
+
+
+class _IndexSummed(eqx.Module):
+    """The loss of the paper, in the place of a target."""
+
+    density: IndexedTruncatedRejection
+    key: PRNGKeyArray
+
+    def log_prob(self, key, x):
+        del key
+        return index_summed(self.key, self.density, x)
+
+
+@dataclass(frozen=True)
+class PublishedTRS(AbstractBounded):
+    """Truncated rejection sampling, trained on the paper's bound with the number of
+    proposals summed out, a loss; evaluated, as the same law, like `TRS`.
+    """
+
+    num: int = 1024
+    """T, the largest number of proposals."""
+
+    def build(self, proposal, energy, *, key):
+        return IndexedTruncatedRejection(proposal, energy(key=key), self.num)
+
+    def aim(self, model, state, key):
+        return _IndexSummed(model, key), {}
+
+    def shared(self, model, state, key):
+        return _Rotated(self.evaluated(model), key)
+
+    def evaluated(self, model):
+        return TruncatedRejection(model.proposal, model.energy, model.num)
+
+
+@dataclass(frozen=True)
+class LARS(AbstractLaw):
+    """Learned accept/reject sampling: the law of TRS by its closed form with an
+    estimated acceptance rate put in, which is no bound.
+    """
+
+    num: int = 1024
+    """T, the largest number of proposals."""
+    draws: int = 1024
+    """Proposals of one step, for the acceptance rate."""
+    evaluation_draws: int = 10_000_000
+    """Proposals for the acceptance rate in the final evaluation."""
+
+    def build(self, proposal, energy, *, key):
+        return Resampled(proposal, energy(key=key), self.num)
+
+    def state(self):
+        return jnp.array(0.5)
+
+    def aim(self, model, state, key):
+        rate, average = smoothed(state, model.rate(key, self.draws))
+        return model.at(rate), {"rate": average}
+
+    def after(self, state, aux):
+        return aux["rate"]
+
+    def shared(self, model, state, key):
+        return model.at(state)
+
+    def settle(self, key, model, state):
+        rate, error = acceptance(model, key, self.evaluation_draws)
+        return rate, {"acceptance": float(rate), "acceptance_se": float(error)}
+
+    def density(self, model, state, use):
+        return Unbounded(use(model.at(state)))
+
+
+@eqx.filter_jit
+def acceptance(
+    model: Resampled, key: PRNGKeyArray, draws: int, block: int = 10_000
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The acceptance rate and its standard error, in blocks of proposals."""
+    block = min(block, draws)
+
+    def moments(key):
+        accept = lambda key: model.accept(model.proposal.sample(key))
+        a = jax.vmap(accept)(jr.split(key, block))
+        return jnp.mean(a), jnp.mean(a**2)
+
+    mean, square = jax.lax.map(moments, jr.split(key, -(-draws // block)))
+    rate = jnp.mean(mean)
+    return rate, jnp.sqrt(jnp.maximum(jnp.mean(square) - rate**2, 0.0) / draws)
