@@ -50,8 +50,7 @@ class Draws:
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """The first half of every chain, to fit to; the second, for the upper end."""
         half = self.values.shape[1] // 2
-        flat = lambda part: part.reshape(-1, part.shape[-1])
-        return flat(self.values[:, :half]), flat(self.values[:, half:])
+        return flattened(self.values[:, :half]), flattened(self.values[:, half:])
 
     def spaced(self, num: int) -> np.ndarray:
         """At most `num` of the second half, as far apart as they have to be to count
@@ -70,9 +69,14 @@ def diagnosed(values: np.ndarray, evaluations: int = 0) -> Draws:
     return Draws(values, rhat, ess, evaluations)
 
 
-def checked_draws(target: LogJoint, draws: PyTree) -> Draws:
-    """The user's draws: one pytree like `example`, with a leading axis of draws, or of
-    chains and draws.
+def flattened(values: np.ndarray) -> np.ndarray:
+    """All chains together, of shape (draws, D)."""
+    return values.reshape(-1, values.shape[-1])
+
+
+def unconstrained_draws(target: LogJoint, draws: PyTree) -> np.ndarray:
+    """The user's draws, checked: a pytree like `example` with leading axes of draws, or
+    of chains and draws. The result has shape (chains, draws, D).
     """
     draws = _as_mapping(draws)
     example = target.example
@@ -120,7 +124,7 @@ def checked_draws(target: LogJoint, draws: PyTree) -> Draws:
             f"{share:.1%} of the draws are not finite, or break a constraint. Are "
             "they draws of these parameters, on the constrained scale?"
         )
-    return diagnosed(values)
+    return values
 
 
 def draws_per_chain(draws: PyTree) -> int:
@@ -141,7 +145,7 @@ def nuts(
     @eqx.filter_jit
     def chain(key, position):
         wkey, skey = jr.split(key)
-        adaptation = blackjax.window_adaptation(blackjax.nuts, log_prob)
+        adaptation: Any = blackjax.window_adaptation(blackjax.nuts, log_prob)
         (state, parameters), _ = adaptation.run(wkey, position, settings.warmup)
         step: Any = blackjax.nuts(log_prob, **parameters).step
 

@@ -65,7 +65,8 @@ def as_problem(model: Any, example: PyTree, **known: Any) -> Problem:
         return Problem(lambda z: target.log_prob(jr.key(0), z), example, **given)
     if not callable(model):
         raise TypeError(f"Expected a log joint, a target or a problem; got {model!r}.")
-    return Problem(model, example, **given)
+    log_joint: Any = model
+    return Problem(log_joint, example, **given)
 
 
 def digest(data: PyTree) -> str | None:

@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .draws import Draws, Nuts, checked_draws, nuts
+from .draws import Draws, Nuts, diagnosed, flattened, nuts, unconstrained_draws
 from .fit import Fit, by_population, laplace, moments, starts
 from .guards import check_normalises, judge, missed_modes
 from .methods import (
@@ -53,6 +53,7 @@ def sandwich(
     constraints: Any = None,
     draws: PyTree | Nuts | None = Nuts(),  # noqa: B008
     exact: Callable[[PRNGKeyArray], PyTree] | None = None,
+    guide: PyTree = None,
     data: PyTree = None,
     counting: bool | None = None,
     gradient_free: bool | None = None,
@@ -69,9 +70,11 @@ def sandwich(
     `model` is a log joint of parameters shaped like `example` (constraints by NumPyro's
     names), an exact target, or a `Problem`. The upper end starts at `exact` draws
     (certified), at posterior `draws` (asymptotic; our own NUTS by default), or is left
-    out (`draws=None`). A pilot fits, chooses and tunes; the final run has fresh keys
-    and a length decided before it starts, at most what `budget` seconds pay for, and
-    no more than a gap of `tolerance` is expected to need.
+    out (`draws=None`). `guide` has rough draws to fit to, in place of modes.
+
+    A pilot fits, chooses and tunes; the final run has fresh keys and a length decided
+    before it starts: at most what `budget` seconds pay for, and no more than a gap of
+    `tolerance` is expected to need.
     """
     if runs < _LEAST_RUNS:
         raise ValueError(f"Expected at least {_LEAST_RUNS} runs; got {runs}.")
@@ -93,6 +96,8 @@ def sandwich(
 
     progress("fitting")
     fit = _fit(jr.fold_in(key, 0), problem, target, num_starts)
+    if guide is not None:
+        fit = moments(flattened(unconstrained_draws(target, guide)))
     progress("drawing")
     source = _source(jr.fold_in(key, 1), problem, target, fit, draws, runs)
     fit = source.refit(fit)
@@ -232,7 +237,7 @@ def _source(
     if isinstance(draws, Nuts):
         kept = _own_draws(key, target, fit, draws)
     else:
-        kept = checked_draws(target, draws)
+        kept = diagnosed(unconstrained_draws(target, draws))
     troubles = [kept.trouble] if kept.trouble else []
     early, _ = kept.split()
     missed = missed_modes(fit, early) if fit is not None else 0.0

@@ -89,7 +89,9 @@ def bootstrap_error(
 
 def crossing(forward: np.ndarray, reverse: np.ndarray) -> float:
     """How many standard errors the mean of the lower end lies above the upper's."""
-    error = np.hypot(standard_error(forward), standard_error(reverse))
+    error = math.hypot(standard_error(forward), standard_error(reverse))
+    if not math.isfinite(error):
+        return 0.0  # a lower end of -inf is judged by itself
     excess = float(np.mean(forward) - np.mean(reverse))
     return excess / max(error, 1e-12 * (1 + abs(float(np.mean(forward)))))
 

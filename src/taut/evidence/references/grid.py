@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.special import logsumexp
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Grid:
 
     @property
     def log_z(self) -> float:
-        return float(logsumexp(self.log_density)) + float(np.log(self.step))
+        return float(np.logaddexp.reduce(self.log_density) + np.log(self.step))
 
     @property
     def step(self) -> float:

@@ -1,6 +1,7 @@
 """Hierarchical models that leave one or two dimensions to quadrature."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +20,19 @@ _ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
 def eight_schools() -> Problem:
     """mu ~ N(0, 5), tau ~ half-Cauchy(5) (Rubin, 1981)."""
-    return _schools(npd.HalfCauchy(5.0), stats.halfcauchy(scale=5.0).logpdf, 5.0)
+    return _schools(
+        npd.HalfCauchy(5.0), partial(stats.halfcauchy.logpdf, scale=5.0), 5.0
+    )
 
 
 def eight_schools_half_normal() -> Problem:
     """mu ~ N(0, 5), tau ~ half-normal(5)."""
-    return _schools(npd.HalfNormal(5.0), stats.halfnorm(scale=5.0).logpdf, 5.0)
+    return _schools(npd.HalfNormal(5.0), partial(stats.halfnorm.logpdf, scale=5.0), 5.0)
 
 
 def eight_schools_log_normal() -> Problem:
     """mu ~ N(0, 10), log tau ~ N(5, 1)."""
-    prior = stats.lognorm(s=1.0, scale=np.exp(5.0)).logpdf
+    prior = partial(stats.lognorm.logpdf, s=1.0, scale=np.exp(5.0))
     return _schools(npd.LogNormal(5.0, 1.0), prior, 10.0)
 
 
@@ -105,7 +108,7 @@ def brownian_motion() -> Problem:
         """Of both log scales: y ~ N(0, exp(2a) seen + exp(2b) I)."""
         spread = np.exp(2 * a)[..., None] * values + np.exp(2 * b)[..., None]
         log_y = -0.5 * np.sum(np.log(2 * np.pi * spread) + rotated**2 / spread, axis=-1)
-        return log_y + stats.norm(0, 2).logpdf(a) + stats.norm(0, 2).logpdf(b)
+        return log_y + stats.norm.logpdf(a, 0, 2) + stats.norm.logpdf(b, 0, 2)
 
     # The trapezoid rule converges fast for smooth densities that vanish at both ends.
     table = np.stack([log_density(np.full(num, a), outer) for a in inner])
@@ -154,7 +157,7 @@ def hidden_markov() -> Problem:
     rng = np.random.RandomState(5)
     states = np.cumsum(rng.uniform(size=40) < 0.15) % 2
     y = np.where(states == 0, -1.0, 1.0) + rng.normal(size=40)
-    log_y = stats.norm(np.array([-1.0, 1.0]), 1.0).logpdf(y[:, None])
+    log_y = stats.norm.logpdf(y[:, None], np.array([-1.0, 1.0]), 1.0)
 
     def log_likelihood(stay):
         move = jnp.log(jnp.array([[stay, 1 - stay], [1 - stay, stay]]))
