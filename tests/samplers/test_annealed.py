@@ -363,7 +363,7 @@ def test_refusals(getkey):
     with pytest.raises(ValueError, match="num must be an integer of at least 1"):
         taut.Annealed(guide(), taut.HMC(0.1), [1.0], 0)
     sampler = taut.Annealed(guide(), taut.HMC(0.1), schedules.linear(3))
-    with pytest.raises(ValueError, match="event of shape"):
+    with pytest.raises(ValueError, match="events of shape"):
         sampler.run_conditional(key, fixture(), jnp.zeros(2), jnp.zeros(()))
 
 

@@ -82,9 +82,10 @@ def test_dependent_marginals_and_conditionals():
 
     held = jax.jit(jax.vmap(again))(keys)
     for draws in (np.asarray(zs), np.asarray(held)):
-        noise = (draws - proposals.marginals.loc) / np.exp(
-            proposals.marginals.log_scale
+        loc, log_scale = map(
+            np.asarray, (proposals.marginals.loc, proposals.marginals.log_scale)
         )
+        noise = (draws - loc) / np.exp(log_scale)
         assert np.abs(noise.mean(0)).max() < 0.025
         for d in range(2):
             found = noise[:, :, d].T @ noise[:, :, d] / len(noise)
@@ -95,7 +96,7 @@ def test_dependent_marginals_and_conditionals():
 def test_antithetic_pairs():
     q = near(0.1, 1.2)
     particles = run(taut.MultipleImportance(taut.Antithetic(q, 2)))
-    assert jnp.allclose(particles.value[:2] + particles.value[2:], 2 * q.loc)
+    assert jnp.allclose(particles.value[:2] + particles.value[2:], 2 * q.loc[None])
 
 
 def test_antithetic_reduces_variance():

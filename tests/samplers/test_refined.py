@@ -160,7 +160,7 @@ def test_decoupled_gradient():
     prior = jnp.sum(shares * z, axis=1)
     assert jnp.allclose(joint.prior.loc[:, 0], prior, atol=1e-10)
     pi = jax.nn.softmax(jnp.array([0.1, -0.2, 0.4]))
-    assert jnp.allclose(weights.logits, shares - pi, atol=1e-10)
+    assert jnp.allclose(weights.logits, shares - pi[None], atol=1e-10)
 
 
 @pytest.mark.parametrize("indices", [1, pytest.param(3, marks=pytest.mark.thorough)])
