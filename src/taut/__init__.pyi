@@ -29,6 +29,7 @@ from .densities.hamiltonian import (
 from .densities.indexed_rejection import (
     IndexedTruncatedRejection as IndexedTruncatedRejection,
 )
+from .densities.log_variance import LogVarianceNormal as LogVarianceNormal
 from .densities.normal import Normal as Normal, StandardNormal as StandardNormal
 from .densities.resampled import Resampled as Resampled
 from .densities.self_normalized import SelfNormalized as SelfNormalized

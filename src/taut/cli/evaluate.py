@@ -23,6 +23,7 @@ from ..evaluation import (
     summary,
 )
 from ..papers.experiment import (
+    AbstractExamined,
     AbstractExperiment,
     AbstractSettled,
     Splits,
@@ -153,6 +154,8 @@ def _importance(
             "simulated examples", count, both, lambda b: b[1], quiet=quiet
         )
         told["simulated"] = {"samples": draws, **_sandwich(lower, upper)}
+    if isinstance(settings, AbstractExamined):
+        told["report"] = settings.report(skey, parts[0], parts[1], images)
     return end.value, end.error, told
 
 

@@ -116,6 +116,7 @@ def _entry(
         "samples": last["evaluation"]["samples"],
         "upper": pick("upper"),
         "simulated_lower": pick("lower"),
+        "report": last["evaluation"].get("report"),
         "is_bound": preset.bound,
         "published": preset.published.value if preset.published else None,
         "steps": last["step"],

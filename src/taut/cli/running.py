@@ -13,7 +13,13 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..evaluation import gather, lower_end
-from ..papers.experiment import AbstractExperiment, Preset, Splits, seeded_choice
+from ..papers.experiment import (
+    AbstractExamined,
+    AbstractExperiment,
+    Preset,
+    Splits,
+    seeded_choice,
+)
 from ..rundir import Run
 from ..train import FitResult, Validation, fit
 from .options import existing_run, find_preset, settings_at
@@ -96,9 +102,11 @@ def _validation(settings: AbstractExperiment, splits: Splits) -> Validation | No
             "`validate_every` needs validation data, and this experiment keeps none."
         )
     images = seeded_choice(splits.valid, settings.validation_images)
+    examined = isinstance(settings, AbstractExamined)
+    aimed = settings.validated if examined else settings.shared
 
     def score(key, model, state):
-        target = lambda parts, key: settings.shared(parts[0], parts[1], key)
+        target = lambda parts, key: aimed(parts[0], parts[1], key)
         blocks = lower_end(key, target, (model, state), images, 1, block=len(images))
         return np.mean(gather(list(blocks)).value)
 

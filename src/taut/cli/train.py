@@ -150,5 +150,8 @@ def _summary(record: Run, result: FitResult, seconds: float) -> dict[str, Any]:
         "stopped_early": result.stopped_early,
         "seconds": round(seconds, 2),
         "parameters": count_parameters(result.params),
+        "validation": [
+            [row["step"], row["score"]] for row in result.history if "score" in row
+        ],
         "metrics": {k: v for k, v in last.items() if k not in ("step", "rate")},
     }

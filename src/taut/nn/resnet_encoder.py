@@ -97,17 +97,20 @@ class ResNetEncoder(eqx.Module):
         self, images: Float[Array, "batch height width colours"]
     ) -> tuple[Normal, Statistics]:
         """The whole batch under its own statistics, and these."""
-
-        def run(x):
-            seen = []
-
-            def look(h):
-                seen.append(moments_across("batch", h))
-                return seen[-1]
-
-            return self._run(x, look), tuple(seen)
-
+        run = lambda x: self.in_batch(x, "batch")
         return jax.vmap(run, out_axes=(0, None), axis_name="batch")(images)
+
+    def in_batch(
+        self, x: Float[Array, "height width colours"], axis_name: str
+    ) -> tuple[Normal, Statistics]:
+        """One image under the statistics of the batch that `vmap` calls `axis_name`."""
+        seen = []
+
+        def look(h):
+            seen.append(moments_across(axis_name, h))
+            return seen[-1]
+
+        return self._run(x, look), tuple(seen)
 
     def fresh_statistics(self) -> Statistics:
         """Where running statistics start: mean 0, variance 1."""

@@ -90,6 +90,25 @@ class AbstractSettled(AbstractExperiment):
         """The state to evaluate with, and what the record shall say about it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AbstractExamined(AbstractExperiment):
+    """Experiments that are validated by another bound than they are evaluated by, and
+    that report more than the evaluation does.
+    """
+
+    @abc.abstractmethod
+    def validated(
+        self, model: PyTree, state: PyTree, key: PRNGKeyArray
+    ) -> AbstractTarget:
+        """What validations score, in place of `shared`."""
+
+    @abc.abstractmethod
+    def report(
+        self, key: PRNGKeyArray, model: PyTree, state: PyTree, images: np.ndarray
+    ) -> dict[str, Any]:
+        """Further numbers of the evaluation, on the same test examples."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A number as printed: a test score in nats, higher is better."""

@@ -73,3 +73,18 @@ def continuous(name: str, convention: str) -> Splits:
         prepare=noisy,
         mean=255 * train.mean() + 0.5,  # of the noisy values
     )
+
+
+@functools.cache
+def grey(name: str, convention: str) -> Splits:
+    """Grey levels as stored, `0 .. levels - 1`, as floats."""
+    pieces = _splits(name, convention)
+    train, floats = pieces["train"], lambda e: e.images.astype(np.float32)
+    return Splits(
+        train=train.images,
+        valid=floats(pieces["valid"]) if "valid" in pieces else None,
+        test=floats(pieces["test"]),
+        digest=data.data_digest(*pieces.values()),
+        prepare=lambda key, x: x.astype(jnp.float32),
+        mean=train.mean(),
+    )

@@ -10,6 +10,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+# The `vmap` over a batch has this name, for losses that look at all of it (the moments
+# of batch normalisation, a norm that is clipped): `jax.lax.pmean(a, EXAMPLES)`.
+EXAMPLES = "examples"
+
 
 class Context(eqx.Module):
     """All that a per-example loss may depend on besides parameters and example.

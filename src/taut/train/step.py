@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from .phase import Context, Phase, cast
+from .phase import EXAMPLES, Context, Phase, cast
 from .sharding import has_data, split
 from .source import AbstractSource, example_keys
 from .state import TrainState, polyak_average
@@ -58,9 +58,10 @@ def order_keys(keys: PRNGKeyArray) -> PRNGKeyArray:
 
 
 def over_examples(recipe: Recipe, function):
-    """`vmap` that names its axis `data` where the mesh has one, so that shardings
-    asked for inside (particles) go with the one outside."""
-    return jax.vmap(function, spmd_axis_name="data" if has_data(recipe.mesh) else None)
+    """`vmap` over examples. It names its axis `data` for shardings where the mesh has
+    one, so that those asked for inside (particles) go with the one outside."""
+    data = "data" if has_data(recipe.mesh) else None
+    return jax.vmap(function, axis_name=EXAMPLES, spmd_axis_name=data)
 
 
 def draw_batch(

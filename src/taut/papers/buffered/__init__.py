@@ -1,0 +1,5 @@
+"""Training Variational Autoencoders with Buffered Stochastic Variational Inference (Shu
+et al., 2019); the argument and the settings are in `docs/buffered.md`.
+"""
+
+from .presets import PRESETS as PRESETS
