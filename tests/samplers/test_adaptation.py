@@ -45,7 +45,7 @@ def test_the_published_rule():
 @pytest.mark.parametrize("start", [0.02, 5.0])
 def test_warm_up_finds_the_goal_and_keeps_the_bound(start, getkey):
     target = p.gaussian_target()
-    wild = taut.Annealed(p.gaussian_guide(), taut.HMC(start), schedules.linear(3), 50)
+    wild = taut.Annealed(p.gaussian_guide(), taut.HMC(start), schedules.linear(3), 30)
     sampler = eqx.filter_jit(lambda key: taut.warm_up(key, wild, target, 40))(getkey())
     assert sampler.kernel.step_size.shape == (3,)
     run = eqx.filter_jit(jax.vmap(lambda key: sampler.run(key, target)))

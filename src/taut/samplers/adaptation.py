@@ -77,14 +77,16 @@ def tuned_step_sizes(
     """
     check_at_least("rounds", rounds, 2)
 
-    def step(log_steps, i):
+    def step(log_steps, x):
+        i, gain = x
         seen = _per_move(acceptance(jr.fold_in(key, i), jnp.exp(log_steps)))
-        gain = 2.0 / (1 + i) ** 0.6
-        change = (gain * (seen - goal)).astype(log_steps.dtype)
+        change = gain * (seen - goal).astype(log_steps.dtype)
         log_steps = log_steps.at[: seen.shape[0]].add(change)
         return log_steps, log_steps
 
-    _, path = lax.scan(step, jnp.log(stop(step_sizes)), jnp.arange(rounds))
+    start = jnp.log(stop(step_sizes))
+    gains = 2.0 / jnp.arange(1, rounds + 1, dtype=start.dtype) ** 0.6
+    _, path = lax.scan(step, start, (jnp.arange(rounds), gains))
     return stop(jnp.exp(jnp.mean(path[rounds // 2 :], axis=0)))
 
 

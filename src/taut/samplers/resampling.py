@@ -74,7 +74,7 @@ def _ancestors(log_weight: Float[Array, " K"], offset: Float[Array, ""]) -> Arra
     """In order; as many of each as grid points fall on its share of the unit."""
     num = log_weight.shape[0]
     ends = jnp.cumsum(_weights(log_weight))
-    grid = (offset + jnp.arange(num)) / num
+    grid = (offset + jnp.arange(num, dtype=offset.dtype)) / num
     grid = jnp.minimum(grid, 1 - jnp.finfo(grid.dtype).epsneg).astype(ends.dtype)
     return jnp.searchsorted(ends / ends[-1], grid, side="right").astype(jnp.int32)
 
