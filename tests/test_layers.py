@@ -28,7 +28,7 @@ RANK = {
     "recipes": 2,
     "evidence": 2,
     "information": 2,
-    "interop": 2,
+    "interop": 2.5,  # hands other libraries' models to `evidence`
     "papers": 3,
     "cli": 4,
 }

@@ -3,15 +3,15 @@
 Every bound is unbatched: one pair `(x, y)` of the joint, and whatever else it needs.
 Its expectation is the bound; `average` takes many. Of `I = E[log p(y|x) - log p(y)]`,
 
-| bound              | from    | needs                 |                                 |
-|--------------------|---------|-----------------------|---------------------------------|
-| `info_nce`         | below   | a critic              | van den Oord et al. (2018)      |
-| `nwj`              | below   | a critic              | Nguyen et al. (2010)            |
-| `barber_agakov`    | below   | a model of x given y  | Barber & Agakov (2003)          |
-| `marginal_lower`   | below   | an exact likelihood   | `log p(y)` from above           |
-| `marginal_upper`   | above   | a likelihood          | `log p(y)` from below           |
-| `leave_one_out`    | above   | a likelihood          | Poole et al. (2019)             |
-| `donsker_varadhan` | neither | a critic              | **not a bound**                 |
+| bound              | from    | needs                 |                               |
+|--------------------|---------|-----------------------|-----------------------------|
+| `info_nce`         | below   | a critic              | van den Oord et al. (2018)    |
+| `nwj`              | below   | a critic              | Nguyen et al. (2010)          |
+| `barber_agakov`    | below   | a model of x given y  | Barber & Agakov (2003)        |
+| `marginal_lower`   | below   | an exact likelihood   | `log p(y)` from above         |
+| `marginal_upper`   | above   | a likelihood          | `log p(y)` from below         |
+| `leave_one_out`    | above   | a likelihood          | Poole et al. (2019)           |
+| `donsker_varadhan` | neither | a critic              | **not a bound**               |
 
 `marginal_lower` and `marginal_upper` are the two sides of one `Marginal`. Importance
 sampling from a guide, annealing, SMC: every sampler of this library is one of them;

@@ -13,8 +13,8 @@ from taut.densities.normal import StandardNormal
 from taut.evidence import Whitened, references
 from taut.evidence.fit import moments
 from taut.evidence.methods import importance
+from taut.evidence.plan import Plan
 from taut.evidence.result import End
-from taut.evidence.sandwich import Plan
 from taut.evidence.statistics import bennett, bootstrap_error
 
 QUICK = ["linear-regression-nig", "hidden-markov", "eight-schools", "many-well-pair"]
