@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 COLOURS = ("#3566c0", "#d1603d", "#2f8f6b", "#8a5fbf", "#b08a1e", "#4a9fb5")
 
 
-def _figure(width: float, height: float, **kwargs) -> tuple["Figure", np.ndarray]:
+def canvas(width: float, height: float, **kwargs: Any) -> tuple["Figure", np.ndarray]:
+    """An empty figure of that size in inches, and its axes by row and column."""
     # The object-oriented interface: no backend, no global state.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -55,7 +56,7 @@ def curves(
     reference: tuple[str, float] | None = None,
 ) -> str:
     """Values against training steps, a line per name; the worst start is cut off."""
-    figure, axes = _figure(6.4, 3.2)
+    figure, axes = canvas(6.4, 3.2)
     axis = axes[0, 0]
     for colour, (name, (steps, values)) in zip(_cycle(), series.items()):
         axis.plot(steps, values, label=name, color=colour, linewidth=1.4)
@@ -84,7 +85,7 @@ def ends(
     unit: str = "nats",
 ) -> str:
     """Each row's lower end as a point and, up to its upper end, a bar."""
-    figure, axes = _figure(6.4, 0.5 + 0.34 * len(rows))
+    figure, axes = canvas(6.4, 0.5 + 0.34 * len(rows))
     axis = axes[0, 0]
     for i, (colour, (lower, upper)) in enumerate(zip(_cycle(), rows.values())):
         if upper is not None:
@@ -105,7 +106,7 @@ def density(
     """Densities over the plane, side by side; rows of `pictures[name]` go upwards."""
     num = len(pictures)
     columns = min(num, 3)
-    figure, axes = _figure(
+    figure, axes = canvas(
         2.1 * columns,
         2.3 * math.ceil(num / columns),
         nrows=math.ceil(num / columns),
@@ -130,7 +131,7 @@ def images(pictures: np.ndarray, *, columns: int = 10) -> str:
     shape = (rows, columns, height + 2, width + 2, *pictures.shape[3:])
     grid = np.moveaxis(tiles.reshape(shape), 2, 1)
     grid = grid.reshape(rows * (height + 2), columns * (width + 2), *shape[4:])
-    figure, axes = _figure(0.62 * columns, 0.62 * rows * height / width)
+    figure, axes = canvas(0.62 * columns, 0.62 * rows * height / width)
     axes[0, 0].imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="none")
     axes[0, 0].set_axis_off()
     return svg(figure)

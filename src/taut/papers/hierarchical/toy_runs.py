@@ -1,0 +1,101 @@
+"""Training the toy's proposals, many seeds at once, and looking at what came out."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ...core.checks import split
+from ...samplers.chained import Chained
+from ...samplers.hierarchical import Hierarchical
+from ...train import FitResult, fit
+from .toy import CONTEXT, LOG_Z, AbstractProposals, CurvedRing, Toy, blank
+
+WINDOW = 7.0  # half a side of the pictures; the paper's is 10
+EVERY = 100
+
+
+def trained(proposals: AbstractProposals, seeds: int, **settings: Any) -> FitResult:
+    """That many runs at once; everything in the result has a leading axis."""
+    toy = Toy(proposals=proposals, batch_size=64, **settings)
+    make = lambda key: toy.make(key, None)
+    return fit(
+        jr.key(0),
+        make,
+        toy.phases(),
+        blank,
+        steps=toy.steps,
+        batch_size=toy.batch_size,
+        seeds=seeds,
+        report_every=min(EVERY, toy.steps),
+    )
+
+
+def along(result: FitResult) -> dict[str, np.ndarray]:
+    """What training saw, `(reports, seeds)`: KL, variances of `log w` and of `w`."""
+    columns = {
+        name: np.stack([np.asarray(row[name], float) for row in result.history])
+        for name in ("bound", "square", "w", "w_square")
+    }
+    return {
+        "step": np.array([row["step"] for row in result.history]),
+        "bound": columns["bound"],
+        "kl": LOG_Z - columns["bound"],
+        "variance_log_w": columns["square"] - columns["bound"] ** 2,
+        "chi_square": columns["w_square"] - columns["w"] ** 2,
+    }
+
+
+@eqx.filter_jit
+def weights(model: Any, key: PRNGKeyArray, num: int, *, shared: bool) -> Array:
+    """`w_j = W_j / Z`, `(seeds, num, K)`, with one root for the K or with K roots."""
+
+    def one(model):
+        s = model(jnp.array(CONTEXT))
+        parts = (s.root, s.branch, s.reverse, s.num, s.weights)
+        sampler = Hierarchical(*parts, draw=s.draw, shared=shared)
+        draw = lambda key: sampler.run(key, CurvedRing()).log_weight
+        log_weight = jax.lax.map(draw, jr.split(key, num), batch_size=2000)
+        return jnp.exp(log_weight - LOG_Z)
+
+    return eqx.filter_vmap(one)(model)
+
+
+@eqx.filter_jit
+def points(
+    model: Any, key: PRNGKeyArray, num: int
+) -> tuple[Float[Array, "num K 2"], Float[Array, "num 2"]]:
+    """Draws of the K proposals, and the root (or first draw) that they came from."""
+
+    def one(key):
+        rkey, dkey = split(key)
+        sampler = model(jnp.array(CONTEXT))
+        if isinstance(sampler, Chained):
+            zs = sampler.run(dkey, CurvedRing()).value
+            return zs, zs[0]
+        root, _ = sampler.roots(rkey)
+        return sampler.draws(dkey, root)[1], root
+
+    return jax.vmap(one)(jr.split(key, num))
+
+
+def first(result: FitResult) -> Any:
+    """The first seed's proposals."""
+    take = lambda a: a[0] if eqx.is_array(a) else a
+    return jax.tree.map(take, result.params)
+
+
+@eqx.filter_jit
+def mean_weights(model: Any, key: PRNGKeyArray) -> Array:
+    """`E pi_j(z, z0)` over roots, `(K, rows, columns)` of the window."""
+    sampler = model(jnp.array(CONTEXT))
+    roots, _ = jax.vmap(sampler.roots)(jr.split(key, 64))
+    axis = jnp.linspace(-WINDOW, WINDOW, 80)
+    grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1)
+    at = lambda z, root: jnp.exp(model.weights.net(z, root))
+    pi = lambda z: jnp.mean(jax.vmap(lambda root: at(z, root))(roots), axis=0)
+    return jnp.moveaxis(jax.vmap(jax.vmap(pi))(grid), -1, 0)

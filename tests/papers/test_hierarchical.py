@@ -1,0 +1,287 @@
+"""H-IWAE: every preset builds and takes a step; the toy is trained for real."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import taut
+from taut.core.combine import Conditioned
+from taut.nn.hierarchical import Branches, Reverse, Root
+from taut.papers import hierarchical
+from taut.papers.experiment import AbstractExperiment
+from taut.papers.hierarchical import toy_figures, toy_runs
+from taut.papers.hierarchical.guides import Hierarchy
+from taut.papers.hierarchical.images import HierarchicalVAE, make_model, sides
+from taut.papers.hierarchical.published import TABLES
+from taut.papers.hierarchical.rows import grid, paper
+from taut.papers.hierarchical.settings import (
+    HIWAE,
+    IWAE,
+    IWAEH,
+    Sizes,
+    gradient,
+    hierarchy,
+)
+from taut.papers.hierarchical.toy import LOG_Z, CurvedRing, Rooted, Toy, log_ring
+from taut.train import Context
+
+PRESETS = {p.name: p for p in hierarchical.PRESETS}
+
+
+def one_step(settings: AbstractExperiment, example):
+    """Shapes of every phase's gradients, without computing anything."""
+
+    def step(key):
+        model, found = settings.make(key, None), []
+        for phase in settings.phases():
+            context = Context(key, key, jnp.array(3), settings.state())
+            loss = lambda m, c=context, p=phase: p.loss(m, c, example)
+            (value, aux), grads = eqx.filter_value_and_grad(loss, has_aux=True)(model)
+            optimiser = phase.optimiser.init(eqx.filter(model, eqx.is_inexact_array))
+            updates, _ = phase.optimiser.update(grads, optimiser)
+            found.append((value, aux, eqx.apply_updates(model, updates)))
+        return eqx.filter(found, eqx.is_array), eqx.filter(model, eqx.is_array)
+
+    return eqx.filter_eval_shape(step, jr.key(0))
+
+
+# One row of every kind; the others differ in numbers only.
+KINDS = [
+    "caltech101-iwae-k2",
+    "caltech101-iwae-h-k2",
+    "caltech101-h-iwae-a0-k2",
+    "caltech101-h-iwae-a1-twice-k2",
+    "static-mnist-h-iwae-a0-k1",
+    "caltech101-h-iwae-a0-independent-k5",
+    "caltech101-h-iwae-a1-published-k5",
+    "caltech101-sivi-k5",
+    "caltech101-iwhvi-k5",
+    "caltech101-companions-k5",
+    "caltech101-hvae-k5",
+]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_step_of_every_kind(name, float32):
+    settings = PRESETS[name].budgets["full"]
+    image = jnp.zeros((28, 28, 1))
+    found, model = one_step(settings, image)
+    assert len(found) == settings.encoder_updates
+    for value, aux, updated in found:
+        assert value.shape == ()
+        assert aux["bound"].shape == ()
+        assert jax.tree.map(jnp.shape, updated) == jax.tree.map(jnp.shape, model)
+
+
+def test_one_step_of_every_preset_of_the_toy():
+    for name, preset in PRESETS.items():
+        if name.startswith("ring-"):
+            ((value, aux, _),), _ = one_step(preset.budgets["full"], jnp.zeros(1))
+            assert value.shape == aux["bound"].shape == (), name
+
+
+def test_every_line_of_the_tables_is_a_preset():
+    told = {
+        (p.published.value, p.published.spread) for p in PRESETS.values() if p.published
+    }
+    for name, lines in TABLES.items():
+        for line in lines:
+            assert (-line.nll_test.mean, line.nll_test.spread) in told, (name, line)
+    assert len(published) == sum(map(len, TABLES.values())) == 46
+
+
+def test_published_sizes():
+    """Parameters as counted from the published code, at K = 5 and 32/450/1920."""
+
+    def count(guide):
+        make = lambda key: make_model(key, guide, Sizes())
+        model = eqx.filter_eval_shape(make, jr.key(0))
+        arrays = [a for a in jax.tree.leaves(model) if hasattr(a, "shape")]
+        return sum(a.size for a in arrays)
+
+    assert count(IWAE(5)) == 1_844_655
+    assert count(HIWAE(5, 1.0)) == 6_897_591
+    assert count(HIWAE(5, 0.0)) == 7_711_191
+
+
+def test_two_optimisers():
+    model = eqx.filter_eval_shape(make_model, jr.key(0), HIWAE(2, 1.0), Sizes())
+    labels = sides(model)
+    assert set(jax.tree.leaves(labels.likelihood)) == {"model"}
+    assert set(jax.tree.leaves(labels.guide.encoder)) == {"proposals"}
+    assert set(jax.tree.leaves(labels.guide.hierarchy.root)) == {"proposals"}
+    assert set(jax.tree.leaves(labels.guide.hierarchy.branches)) == {"proposals"}
+    assert set(jax.tree.leaves(labels.guide.hierarchy.reverse)) == {"model"}
+
+
+def test_the_grid_has_forty_points():
+    points = grid(paper("caltech101_silhouettes", HIWAE(5, 1.0)))
+    assert len(points) == len(set(points)) == 40
+    assert all(isinstance(p, HierarchicalVAE) for p in points)
+
+
+# -- a small hierarchy, for real ------------------------------------------------------
+
+SMALL = Sizes(latent=2, context=3, hidden=8)
+
+
+def target():
+    decoder = lambda z: taut.Normal(z, jnp.full(2, -0.35))
+    joint = taut.Joint(taut.StandardNormal((2,)), decoder)
+    x = jnp.array([0.7, -0.4])
+    log_z = taut.Normal(jnp.zeros(2), jnp.full(2, 0.5 * jnp.log(1 + jnp.exp(-0.7))))
+    return Conditioned(joint, x), log_z.log_density(x)
+
+
+@pytest.mark.parametrize(
+    "guide",
+    [HIWAE(3, 0.0), HIWAE(3, 1.0), HIWAE(3, 3.0), IWAEH(3), HIWAE(3, independent=True)],
+)
+def test_unbiased_from_both_sides(guide, getkey):
+    """The networks, as they start, on a linear Gaussian model of known evidence."""
+    aimed, log_z = target()
+    net = make_hierarchy(guide, getkey())
+    scale = jnp.exp(-0.35)
+
+    @eqx.filter_jit
+    def both(key):
+        sampler = net(jnp.ones(3))
+
+        def one(key):
+            rkey, zkey, ckey = jr.split(key, 3)
+            gain = 1 / (1 + scale**2)
+            z = gain * aimed.x + jnp.sqrt(scale**2 * gain) * jr.normal(zkey, (2,))
+            log_target = aimed.log_prob(zkey, z)
+            above = sampler.run_conditional(ckey, aimed, z, log_target).log_z
+            return sampler.run(rkey, aimed).log_z - log_z, above - log_z
+
+        return jax.lax.map(one, jr.split(key, 20_000), batch_size=2000)
+
+    below, above = both(getkey())
+    for value in (jnp.exp(below), jnp.exp(-above)):
+        assert abs(value.mean() - 1) < 4.5 * value.std() / 20_000**0.5
+    assert below.mean() < 0 < above.mean()
+
+
+def make_hierarchy(guide, key):
+    """Only the hierarchy: no image is needed."""
+    branches = 1 if isinstance(guide, IWAEH) else guide.num
+    power = getattr(guide, "power", 0.0)
+    shared = not (isinstance(guide, IWAEH) or guide.independent)
+    draw = gradient(power, published=False)
+    weights = taut.PowerWeights(power)
+    return hierarchy(SMALL, guide.num, branches, weights, draw, shared=shared, key=key)
+
+
+# -- the toy --------------------------------------------------------------------------
+
+
+def test_log_normaliser_of_the_ring():
+    axis = jnp.linspace(-12, 12, 1201)
+    grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    log_z = jax.nn.logsumexp(jax.vmap(log_ring)(grid)) + 2 * jnp.log(axis[1] - axis[0])
+    assert abs(log_z - LOG_Z) < 1e-5
+
+
+def test_training_on_the_ring(float32):
+    """A bound that rises, and never passes the truth by more than its error."""
+    result = toy_runs.trained(Rooted(3, 1.0), 2, steps=300)
+    found = toy_runs.along(result)
+    assert found["bound"].shape == (3, 2)
+    assert (found["bound"][-1] > found["bound"][0] + 0.05).all()
+    w = np.asarray(toy_runs.weights(result.params, jr.key(1), 4000, shared=True))
+    assert w.shape == (2, 4000, 3)
+    total = w.mean(axis=2)
+    assert (np.abs(total.mean(1) - 1) < 4.5 * total.std(1) / 4000**0.5).all()
+    assert (np.log(total).mean(axis=1) < 0).all()
+
+
+def test_a_figure_leaves_picture_and_numbers(tmp_path, monkeypatch, float32):
+    monkeypatch.setitem(toy_figures.BUDGETS, "quick", (2, 3))
+    toy_figures.FIGURES["correlation"](tmp_path, "quick")
+    record = json.loads((tmp_path / "hierarchical-correlation.json").read_text())
+    assert record["command"] == "taut reproduce hierarchical correlation --budget quick"
+    matrix = np.array(record["common root"]["mean_matrix"])
+    assert np.allclose(np.diag(matrix), 1)
+    assert (tmp_path / "hierarchical-correlation.svg").read_text().startswith("<svg")
+
+
+def test_variance_vanishes_and_the_bound_stays_loose():
+    rows = toy_figures.loose_sequence()
+    spreads = [row["variance_log_w"] for row in rows]
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[-1] < 2e-3
+    assert abs(rows[-1]["mean_log_w"] - np.log(0.5)) < 1e-3
+
+
+# -- bad input ------------------------------------------------------------------------
+
+
+def toy_hierarchy(branches=3, reverse=1, size=2, weights=None, num=3):
+    keys = jr.split(jr.key(0), 3)
+    return Hierarchy(
+        Root(2, 1, key=keys[0]),
+        Branches(branches, 2, 1, 8, key=keys[1]),
+        Reverse(reverse, size, 1, 8, key=keys[2]),
+        taut.EqualWeights() if weights is None else weights,
+        num,
+        taut.root_reparam,
+    )
+
+
+def run(model):
+    return model(jnp.ones(1)).run(jr.key(0), CurvedRing())
+
+
+def test_branches_that_are_not_as_many_as_points():
+    with pytest.raises(ValueError, match="expected 3 branches"):
+        run(toy_hierarchy(branches=2))
+
+
+def test_weights_that_do_not_sum_to_one():
+    with pytest.raises(ValueError, match="add up to"):
+        toy_hierarchy(weights=taut.FixedWeights((0.5, 0.4, 0.3)))
+    given = taut.GivenWeights(lambda z, root: jnp.zeros(3))
+    with pytest.raises(Exception, match="add up to one at every point"):
+        run(toy_hierarchy(weights=given))
+
+
+def test_fixed_weights_of_another_number():
+    with pytest.raises(ValueError, match="expected 3 weights"):
+        run(toy_hierarchy(weights=taut.FixedWeights((0.5, 0.5))))
+
+
+def test_a_reverse_model_of_another_shape():
+    wrong = taut.Hierarchical(
+        taut.Normal(jnp.zeros(2), jnp.zeros(2)),
+        lambda root: eqx.filter_vmap(taut.Normal)(jnp.zeros((3, 2)), jnp.zeros((3, 2))),
+        lambda z: taut.Normal(jnp.zeros(3), jnp.zeros(3)),
+        3,
+    )
+    with pytest.raises(ValueError, match="a reverse model over roots"):
+        wrong.run(jr.key(0), CurvedRing())
+
+
+def test_a_reverse_model_told_the_branch_needs_equal_weights():
+    with pytest.raises(TypeError, match="depends on the branch"):
+        run(toy_hierarchy(reverse=3, weights=taut.PowerWeights(1.0)))
+
+
+@pytest.mark.parametrize("power", [-1.0, float("nan")])
+def test_a_power_below_zero(power):
+    with pytest.raises(ValueError, match="exponent of at least 0"):
+        HIWAE(3, power).build(Sizes(2, 3, 4), key=jr.key(0))
+
+
+def test_no_points():
+    with pytest.raises(ValueError, match="at least 1"):
+        HIWAE(0, 1.0).build(Sizes(2, 3, 4), key=jr.key(0))
+
+
+def test_toy_proposals_are_experiments():
+    assert isinstance(PRESETS["ring-markov"].budgets["full"], Toy)
