@@ -155,7 +155,7 @@ def plane_model(options: Options, name: str, make: Callable) -> Trained:
         batch_size=128,
         report_every=max(1, options.steps // 60),
     )
-    xs = np.asarray(jax.vmap(target.draw)(jr.split(tkey, 500)))
+    xs = np.asarray(jax.jit(jax.vmap(target.draw))(jr.split(tkey, 500)))
     trained = result.params if bound else result.params.at(rate(result.params, skey))
     at = lambda model, key: model
     end = gather(list(lower_end(ekey, at, trained, xs, 20, block=500)))
@@ -178,14 +178,19 @@ def exact_mean(model: Any, xs: np.ndarray) -> float | None:
     `Z = integral of pi a`, rejection sampling has a closed form."""
     if not isinstance(model, TruncatedRejection | Resampled):
         return None
-    side = jnp.linspace(-6.0, 6.0, 601)
+    return float(_closed_form(model, xs))
+
+
+@eqx.filter_jit
+def _closed_form(model: TruncatedRejection | Resampled, xs: Any) -> Any:
+    side = jnp.linspace(-6.0, 6.0, 301)
     points = jnp.stack(jnp.meshgrid(side, side), -1).reshape(-1, 2)
     proposal = StandardNormal((2,)).log_density
     accept = lambda x: jax.nn.log_sigmoid(-model.energy(x))
     mass = jnp.exp(jax.vmap(lambda x: proposal(x) + accept(x))(points))
     rate = jnp.sum(mass) * (side[1] - side[0]) ** 2
     one = lambda x: proposal(x) + log_closed_form(accept(x), rate, model.num)
-    return float(jnp.mean(jax.vmap(one)(xs)))
+    return jnp.mean(jax.vmap(one)(xs))
 
 
 def picture(model: Any) -> np.ndarray:
@@ -285,11 +290,11 @@ def report(found: dict[str, Trained], options: Options) -> str:
     target = NineGaussians()
     centres = (GRID[1:] + GRID[:-1]) / 2
     points = jnp.stack(jnp.meshgrid(centres, centres), -1).reshape(-1, 2)
-    truth = np.exp(jax.vmap(target.log_density)(points)).reshape(60, 60)
+    truth = np.exp(jax.jit(jax.vmap(target.log_density))(points)).reshape(60, 60)
     pictures = {"target": truth} | {n: picture(found[n].model) for n in plane}
     vae = found[digits[-1]].model
     joint = Joint(vae.prior, vae.likelihood)
-    latents, _ = jax.vmap(joint.sample)(jr.split(jr.key(2), 40))
+    latents, _ = eqx.filter_jit(jax.vmap(joint.sample))(jr.split(jr.key(2), 40))
     grey = jax.nn.sigmoid(jax.vmap(vae.likelihood.net)(latents))
     simulated = {
         n: (t.row.simulated_lower, t.row.upper)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..core.checks import check_at_least, particle_keys, split
-from ..core.combine import Averaged
 from ..core.density import AbstractDensity, AbstractTarget
+from ..core.numerics import log_mean_exp
 from ..core.particles import map_particles
 from .ends import End, example_keys, weigh
 
@@ -65,17 +65,21 @@ def both_ends(
     Simulated together with its latents, each example's upper end is certified.
     """
     check_at_least("num", num, 1)
-    averaged = Averaged(density, num, chunk)
 
     @eqx.filter_jit
-    def ends(averaged, keys):
+    def ends(density, keys):
         def one(key):
-            skey, lkey = split(key)
-            x, upper = averaged.sample_and_log_prob(skey)
-            return x, averaged.log_prob(lkey, x), upper
+            xkey, skey = split(key)
+            x, first = density.sample_and_log_prob(xkey)
+            score = lambda key: density.log_prob(key, x)
+            # One pass for both ends of `Averaged(density, num)`: `num` scores below;
+            # above, the draw's own estimate and `num - 1` scores.
+            scores = map_particles(score, chunk)(particle_keys(skey, 2 * num - 1))
+            above = jnp.concatenate([first[None], scores[num:]])
+            return x, log_mean_exp(scores[:num]), log_mean_exp(above)
 
         return jax.lax.map(one, keys)
 
     for first in range(0, num_examples, block):
         size = min(block, num_examples - first)
-        yield ends(averaged, example_keys(key, first, size))
+        yield ends(density, example_keys(key, first, size))
