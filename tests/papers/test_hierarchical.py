@@ -53,11 +53,8 @@ def one_step(settings: AbstractExperiment, example):
 # One row of every kind; the others differ in numbers only.
 KINDS = [
     "caltech101-iwae-k2",
-    "caltech101-iwae-h-k2",
     "caltech101-h-iwae-a0-k2",
     "caltech101-h-iwae-a1-twice-k2",
-    "static-mnist-h-iwae-a0-k1",
-    "caltech101-h-iwae-a0-independent-k5",
     "caltech101-h-iwae-a1-published-k5",
     "caltech101-sivi-k5",
     "caltech101-iwhvi-k5",
@@ -86,9 +83,8 @@ def test_one_step_of_every_preset_of_the_toy():
 
 
 def test_every_line_of_the_tables_is_a_preset():
-    told = {
-        (p.published.value, p.published.spread) for p in PRESETS.values() if p.published
-    }
+    published = [p.published for p in PRESETS.values() if p.published]
+    told = {(p.value, p.spread) for p in published}
     for name, lines in TABLES.items():
         for line in lines:
             assert (-line.nll_test.mean, line.nll_test.spread) in told, (name, line)
@@ -140,7 +136,7 @@ def target():
 
 @pytest.mark.parametrize(
     "guide",
-    [HIWAE(3, 0.0), HIWAE(3, 1.0), HIWAE(3, 3.0), IWAEH(3), HIWAE(3, independent=True)],
+    [HIWAE(3, 0.0), IWAEH(3)],  # the others: tests/contract/cases_samplers.py
 )
 def test_unbiased_from_both_sides(guide, getkey):
     """The networks, as they start, on a linear Gaussian model of known evidence."""
@@ -160,11 +156,11 @@ def test_unbiased_from_both_sides(guide, getkey):
             above = sampler.run_conditional(ckey, aimed, z, log_target).log_z
             return sampler.run(rkey, aimed).log_z - log_z, above - log_z
 
-        return jax.lax.map(one, jr.split(key, 20_000), batch_size=2000)
+        return jax.lax.map(one, jr.split(key, 10_000), batch_size=2000)
 
     below, above = both(getkey())
     for value in (jnp.exp(below), jnp.exp(-above)):
-        assert abs(value.mean() - 1) < 4.5 * value.std() / 20_000**0.5
+        assert abs(value.mean() - 1) < 4.5 * value.std() / 10_000**0.5
     assert below.mean() < 0 < above.mean()
 
 
@@ -188,26 +184,36 @@ def test_log_normaliser_of_the_ring():
     assert abs(log_z - LOG_Z) < 1e-5
 
 
-def test_training_on_the_ring(float32):
+@pytest.fixture(scope="module")
+def run_on_the_ring():
+    with jax.enable_x64(False):  # noqa: FBT003
+        return toy_runs.trained(Rooted(3, 1.0), 2, steps=300)
+
+
+def test_training_on_the_ring(run_on_the_ring, float32):
     """A bound that rises, and never passes the truth by more than its error."""
-    result = toy_runs.trained(Rooted(3, 1.0), 2, steps=300)
-    found = toy_runs.along(result)
+    found = toy_runs.along(run_on_the_ring)
     assert found["bound"].shape == (3, 2)
     assert (found["bound"][-1] > found["bound"][0] + 0.05).all()
-    w = np.asarray(toy_runs.weights(result.params, jr.key(1), 4000, shared=True))
+    w = np.asarray(
+        toy_runs.weights(run_on_the_ring.models, jr.key(1), 4000, shared=True)
+    )
     assert w.shape == (2, 4000, 3)
     total = w.mean(axis=2)
     assert (np.abs(total.mean(1) - 1) < 4.5 * total.std(1) / 4000**0.5).all()
     assert (np.log(total).mean(axis=1) < 0).all()
 
 
-def test_a_figure_leaves_picture_and_numbers(tmp_path, monkeypatch, float32):
-    monkeypatch.setitem(toy_figures.BUDGETS, "quick", (2, 3))
-    toy_figures.FIGURES["correlation"](tmp_path, "quick")
+def test_a_figure_leaves_picture_and_numbers(
+    run_on_the_ring, tmp_path, monkeypatch, float32
+):
+    monkeypatch.setattr(toy_figures, "trained", lambda *_, **__: run_on_the_ring)
+    toy_figures.correlation(tmp_path, "quick", num=4000)
     record = json.loads((tmp_path / "hierarchical-correlation.json").read_text())
     assert record["command"] == "taut reproduce hierarchical correlation --budget quick"
-    matrix = np.array(record["common root"]["mean_matrix"])
+    matrix = np.array(record["a common root"]["matrix"])
     assert np.allclose(np.diag(matrix), 1)
+    assert record["difference by seed"]["mean_w"]["mean"] == 0
     assert (tmp_path / "hierarchical-correlation.svg").read_text().startswith("<svg")
 
 
@@ -246,9 +252,6 @@ def test_branches_that_are_not_as_many_as_points():
 def test_weights_that_do_not_sum_to_one():
     with pytest.raises(ValueError, match="add up to"):
         toy_hierarchy(weights=taut.FixedWeights((0.5, 0.4, 0.3)))
-    given = taut.GivenWeights(lambda z, root: jnp.zeros(3))
-    with pytest.raises(Exception, match="add up to one at every point"):
-        run(toy_hierarchy(weights=given))
 
 
 def test_fixed_weights_of_another_number():

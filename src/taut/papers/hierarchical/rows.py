@@ -103,7 +103,7 @@ def budgets(full: HierarchicalVAE, cost: float = 1.0) -> Mapping[str, Hierarchic
 
 
 # Seconds of one step on two cores: for each of K decoders, and for all the rest.
-STEP, BASE = 0.1, 0.2
+STEP, BASE = 0.08, 0.1
 
 
 def _preset(dataset: str, line: Line) -> Preset:

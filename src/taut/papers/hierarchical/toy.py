@@ -182,7 +182,7 @@ class Toy(AbstractExperiment):
         return Splits(blank, None, np.zeros((self.test_images, 1), "float32"), "none")
 
     def make(self, key, splits):
-        return self.proposals.build(key=key)
+        return build(key, self.proposals)
 
     def state(self):
         return None
@@ -200,6 +200,12 @@ class Toy(AbstractExperiment):
 
     def shared(self, model, state, key):
         return self.density(model, state)
+
+
+@eqx.filter_jit
+def build(key: PRNGKeyArray, proposals: AbstractProposals) -> Any:
+    """All networks in one compiled call."""
+    return proposals.build(key=key)
 
 
 def moments(log_z: Float[Array, ""]) -> dict[str, Array]:

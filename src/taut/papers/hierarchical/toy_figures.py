@@ -1,6 +1,5 @@
 """The toy's figures, each with its numbers beside it as JSON."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,26 +21,22 @@ from .toy import (
     Walking,
     Weighed,
 )
-from .toy_runs import along, first, mean_weights, points, trained, weights
+from .toy_runs import Trained, along, mean_weights, points, trained, weights
 
 BUDGETS = {"quick": (5, 1000), "medium": (25, 5000), "full": (25, 5000)}
+COMMON = {"a common root": False, "a root each": True}
 
 
 def variance(folder: Path, budget: str) -> None:
     """Figure 3: bound and dispersion along training, with and without a common root."""
     seeds, steps = BUDGETS[budget]
-    start = time.monotonic()
-    common = {"common root": False, "a root each": True}
-    curves = {
-        name: along(trained(Rooted(3, 1.0, independent=apart), seeds, steps=steps))
-        for name, apart in common.items()
+    runs = {
+        name: trained(Rooted(3, 1.0, independent=apart), seeds, steps=steps)
+        for name, apart in COMMON.items()
     }
-    last = {
-        name: {k: _mean(v[-1]) for k, v in curve.items() if k != "step"}
-        for name, curve in curves.items()
-    }
-    record = {"last": last, "curves": _lists(curves)}
-    _save(folder, "variance", budget, record, start)
+    curves = {name: along(run) for name, run in runs.items()}
+    record = {"last": _last(curves), "curves": _lists(curves)}
+    _save(folder, "variance", budget, seeds, runs, record)
     panels = {
         "bound": "bound, nats",
         "variance_log_w": "Var(log w)",
@@ -55,53 +50,70 @@ def correlation(folder: Path, budget: str, num: int = 20_000) -> None:
     and with a root each; in both cases they are then drawn from a common one.
     """
     seeds, steps = BUDGETS[budget]
-    start = time.monotonic()
-    record, matrices = {}, {}
-    for name, apart in {"common root": False, "a root each": True}.items():
-        model = trained(Rooted(3, 1.0, independent=apart), seeds, steps=steps).params
-        w = np.asarray(weights(model, jr.key(1), num, shared=True), float)
-        found = np.stack([np.corrcoef(seed.T) for seed in w])
-        upper = found[:, *np.triu_indices(3, 1)]
-        total = w.mean(axis=2)
-        matrices[name] = found.mean(axis=0)
-        record[name] = {
-            "mean_matrix": found.mean(axis=0).tolist(),
-            "between_branches": _mean(upper.mean(axis=1)),
-            "negative": float((upper < 0).mean()),
-            "log_w": _mean(np.log(total).mean(axis=1)),
-            "variance_log_w": _mean(np.log(total).var(axis=1)),
-            "sd_w": _mean(total.std(axis=1)),
-            "mean_w": _mean(total.mean(axis=1)),
+    runs = {
+        name: trained(Rooted(3, 1.0, independent=apart), seeds, steps=steps)
+        for name, apart in COMMON.items()
+    }
+    found = {
+        name: _dependence(weights(run.models, jr.key(1), num, shared=True))
+        for name, run in runs.items()
+    }
+    record = {
+        name: {
+            k: v.mean(axis=0).tolist() if k == "matrix" else _mean(v)
+            for k, v in entry.items()
         }
-    _save(folder, "correlation", budget, {"draws": num} | record, start)
+        for name, entry in found.items()
+    }
+    one, other = found.values()
+    paired = {k: _mean(one[k] - other[k]) for k in one if k != "matrix"}
+    record = {"draws": num, **record, "difference by seed": paired}
+    _save(folder, "correlation", budget, seeds, runs, record)
+    matrices = {name: entry["matrix"].mean(axis=0) for name, entry in found.items()}
     _write(folder, "correlation", draw.matrices(matrices))
+
+
+def _dependence(found: Array) -> dict[str, np.ndarray]:
+    """Of `w_j`, `(seeds, num, K)`, for every seed: how they vary, and together."""
+    w = np.asarray(found, float)
+    matrix = np.stack([np.corrcoef(seed.T) for seed in w])
+    between = matrix[:, *np.triu_indices(w.shape[2], 1)]
+    total = w.mean(axis=2)  # W_j / Z carries K: the mean of the K is Zhat / Z
+    return {
+        "matrix": matrix,
+        "correlation": between.mean(axis=1),
+        "negative": (between < 0).mean(axis=1),
+        "mean_w": total.mean(axis=1),
+        "sd_w": total.std(axis=1),
+        "mean_log_w": np.log(total).mean(axis=1),
+        "variance_log_w": np.log(total).var(axis=1),
+    }
 
 
 def proposals(folder: Path, budget: str) -> None:
     """Figure 2: the proposals, drawn in the colour of their root."""
     _, steps = BUDGETS[budget]
-    start = time.monotonic()
     kinds = {"Markov": Walking(3), "power 0": Rooted(3, 0.0), "power 1": Rooted(3, 1.0)}
-    found, record = {}, {}
-    for name, kind in kinds.items():
-        result = trained(kind, 1, steps=steps)
-        found[name] = points(first(result), jr.key(2), 1500)
-        record[name] = {"last_bound": _mean(along(result)["bound"][-1])}
-        record[name] |= _spread(*found[name])
-    _save(folder, "proposals", budget, record, start)
+    runs = {name: trained(kind, 1, steps=steps) for name, kind in kinds.items()}
+    found = {n: points(run.first, jr.key(2), 1500) for n, run in runs.items()}
+    record = {
+        name: {"last_bound": _mean(along(run)["bound"][-1]), **_spread(*found[name])}
+        for name, run in runs.items()
+    }
+    _save(folder, "proposals", budget, 1, runs, record)
     _write(folder, "proposals", draw.scatter(found))
 
 
 def learned_weights(folder: Path, budget: str) -> None:
     """Figure 7: learned weights after 50 steps and at the end, averaged over roots."""
     _, steps = BUDGETS[budget]
-    start = time.monotonic()
-    record, maps = {}, {}
-    for count in (50, steps):
-        result = trained(Weighed(3), 1, steps=count)
-        maps[f"{count} steps"] = np.asarray(mean_weights(first(result), jr.key(3)))
-        record[f"{count} steps"] = {"last_bound": _mean(along(result)["bound"][-1])}
-    _save(folder, "weights", budget, record, start)
+    runs = {f"{n} steps": trained(Weighed(3), 1, steps=n) for n in (50, steps)}
+    maps = {n: np.asarray(mean_weights(r.first, jr.key(3))) for n, r in runs.items()}
+    record = {
+        name: {"last_bound": _mean(along(run)["bound"][-1])}
+        for name, run in runs.items()
+    }
+    _save(folder, "weights", budget, 1, runs, record)
     _write(folder, "weights", draw.maps(maps))
 
 
@@ -109,24 +121,20 @@ def theory(folder: Path, budget: str) -> None:
     """KL, Var(log w) and chi-square along training, by what is minimised; and a
     sequence whose variance vanishes while the bound stays loose.
     """
-    seeds, steps = BUDGETS[budget]
-    start = time.monotonic()
-    seeds = min(seeds, 5)
+    seeds, steps = min(BUDGETS[budget][0], 5), BUDGETS[budget][1]
     aims: Mapping[str, AbstractObjective] = {
         "bound": Bound(),
         "Var(log w)": Variance(),
         "chi-square": ChiSquare(),
     }
-    curves = {
-        name: along(trained(Rooted(3, 1.0), seeds, steps=steps, objective=aim))
+    runs = {
+        name: trained(Rooted(3, 1.0), seeds, steps=steps, objective=aim)
         for name, aim in aims.items()
     }
-    last = {
-        name: {k: _mean(v[-1]) for k, v in curve.items() if k != "step"}
-        for name, curve in curves.items()
-    }
-    record = {"last": last, "sequence": loose_sequence(), "curves": _lists(curves)}
-    _save(folder, "theory", budget, record, start)
+    curves = {name: along(run) for name, run in runs.items()}
+    record = {"last": _last(curves), "sequence": loose_sequence()}
+    record["curves"] = _lists(curves)
+    _save(folder, "theory", budget, seeds, runs, record)
     panels = {"kl": "KL", "variance_log_w": "Var(log w)", "chi_square": "chi-square"}
     _write(folder, "theory", draw.curves(curves, panels))
 
@@ -172,15 +180,29 @@ def _lists(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     }
 
 
-def _save(folder: Path, name: str, budget: str, record: Any, start: float) -> None:
-    seeds, steps = BUDGETS[budget]
+def _last(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """The last report's numbers: means over seeds."""
+    return {
+        name: {k: _mean(v[-1]) for k, v in curve.items() if k != "step"}
+        for name, curve in curves.items()
+    }
+
+
+def _save(
+    folder: Path,
+    name: str,
+    budget: str,
+    seeds: int,
+    runs: Mapping[str, Trained],
+    record: Any,
+) -> None:
     about = {
         "command": f"taut reproduce hierarchical {name} --budget {budget}",
         "seeds": seeds,
-        "steps": steps,
+        "steps": BUDGETS[budget][1],
         "batch": 64,
         "log_z": LOG_Z,
-        "seconds": round(time.monotonic() - start, 1),
+        "training_seconds": {n: round(run.seconds, 1) for n, run in runs.items()},
         "device": jax.devices()[0].device_kind,
     }
     write_json(folder / f"hierarchical-{name}.json", about | record)

@@ -1,6 +1,8 @@
 """Training the toy's proposals, many seeds at once, and looking at what came out."""
 
-from typing import Any
+import functools
+import time
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,11 +21,31 @@ WINDOW = 7.0  # half a side of the pictures; the paper's is 10
 EVERY = 100
 
 
-def trained(proposals: AbstractProposals, seeds: int, **settings: Any) -> FitResult:
-    """That many runs at once; everything in the result has a leading axis."""
+class Trained(NamedTuple):
+    """What training left; everything has a leading axis of seeds."""
+
+    result: FitResult
+    seconds: float
+
+    @property
+    def models(self) -> Any:
+        """The proposals of all seeds."""
+        return self.result.params
+
+    @property
+    def first(self) -> Any:
+        """Those of the first seed."""
+        take = lambda a: a[0] if eqx.is_array(a) else a
+        return jax.tree.map(take, self.models)
+
+
+@functools.cache
+def trained(proposals: AbstractProposals, seeds: int, **settings: Any) -> Trained:
+    """That many runs at once; asked for again, the same ones."""
+    start = time.monotonic()
     toy = Toy(proposals=proposals, batch_size=64, **settings)
     make = lambda key: toy.make(key, None)
-    return fit(
+    result = fit(
         jr.key(0),
         make,
         toy.phases(),
@@ -33,16 +55,17 @@ def trained(proposals: AbstractProposals, seeds: int, **settings: Any) -> FitRes
         seeds=seeds,
         report_every=min(EVERY, toy.steps),
     )
+    return Trained(result, time.monotonic() - start)
 
 
-def along(result: FitResult) -> dict[str, np.ndarray]:
+def along(run: Trained) -> dict[str, np.ndarray]:
     """What training saw, `(reports, seeds)`: KL, variances of `log w` and of `w`."""
     columns = {
-        name: np.stack([np.asarray(row[name], float) for row in result.history])
+        name: np.stack([np.asarray(row[name], float) for row in run.result.history])
         for name in ("bound", "square", "w", "w_square")
     }
     return {
-        "step": np.array([row["step"] for row in result.history]),
+        "step": np.array([row["step"] for row in run.result.history]),
         "bound": columns["bound"],
         "kl": LOG_Z - columns["bound"],
         "variance_log_w": columns["square"] - columns["bound"] ** 2,
@@ -81,12 +104,6 @@ def points(
         return sampler.draws(dkey, root)[1], root
 
     return jax.vmap(one)(jr.split(key, num))
-
-
-def first(result: FitResult) -> Any:
-    """The first seed's proposals."""
-    take = lambda a: a[0] if eqx.is_array(a) else a
-    return jax.tree.map(take, result.params)
 
 
 @eqx.filter_jit
