@@ -10,6 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ...core.checks import check_at_least
 from ...core.combine import Conditioned
 from ...core.numerics import log_sum_exp
 from ...core.particles import Particles
@@ -51,6 +52,9 @@ class Rules:
     whole_batch: bool = False
     """Clip the whole batch at once, as published: no upper end then. Without, each
     example at the same strength, so that its steps do not depend on the others."""
+
+    def __post_init__(self):
+        check_at_least("Rules: batch", self.batch, 1)
 
     @property
     def step_size(self) -> float:

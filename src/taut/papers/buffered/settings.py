@@ -70,7 +70,7 @@ class BufferedVAE(AbstractExamined):
         sampler = self.inference.sampler(q, model.weights, self.rules, beta)
         target = Conditioned(model.joint, x)
         value, told = self.inference.objective(context.key, sampler, target, q, beta)
-        told = told | _scale(model.likelihood.head) | {"statistics": statistics}
+        told = told | scale_of(model.likelihood.head) | {"statistics": statistics}
         return -value, told
 
     def kl_weight(self, step: Array) -> Float[Array, ""] | None:
@@ -113,10 +113,10 @@ class BufferedVAE(AbstractExamined):
         told: dict[str, Any] = {"test": examine(tkey, images)}
         if num:
             told["train"] = examine(rkey, np.asarray(chosen))
-        return told | {k: float(v) for k, v in _scale(model.likelihood.head).items()}
+        return told | {k: float(v) for k, v in scale_of(model.likelihood.head).items()}
 
 
-def _scale(head: Any) -> dict[str, Array]:
+def scale_of(head: Any) -> dict[str, Array]:
     """The learned scale, and whether it lies at its lower bound."""
     if not isinstance(head, LogisticHead):
         return {}
