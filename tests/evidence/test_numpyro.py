@@ -47,6 +47,18 @@ def test_data_are_the_observed_sites():
     assert not ours.counting
 
 
+def test_simulated_data_and_their_likelihood():
+    ours = problem(eight_schools, EFFECTS)
+    params = {"mu": jnp.array(2.0), "tau": jnp.array(3.0), "eta": jnp.arange(8.0)}
+    draw = lambda key: ours.simulate(key, params)["y"]
+    drawn = jax.vmap(draw)(jr.split(jr.key(0), 2000))
+    centre = 2.0 + 3.0 * np.arange(8.0)
+    assert np.all(abs(drawn.mean(0) - centre) < 5 * ERRORS / 2000**0.5)
+    expected = npd.Normal(centre, ERRORS).log_prob(drawn[0]).sum()
+    found = ours.log_likelihood(params, {"y": drawn[0]})
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def coins(y):
     p = numpyro.sample("p", npd.Beta(2, 3))
     numpyro.sample("y", npd.Bernoulli(p), obs=y)
@@ -80,6 +92,9 @@ def test_evidence_from_draws_and_guide():
         found.estimate.se, 1e-4
     )
     assert found.lower.bound < log_z_of_coins() < found.upper.bound
+    # The gap on coins simulated at the draws, where these are exact again.
+    assert found.calibration.simulations == 32
+    assert -5 * found.calibration.se < found.calibration.gap < 0.1
 
 
 def test_a_fitted_guide_is_the_proposal():

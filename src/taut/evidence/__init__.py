@@ -4,6 +4,7 @@ from .comparing import Comparison as Comparison, compare as compare
 from .draws import Nuts as Nuts
 from .problem import Problem as Problem
 from .result import (
+    Calibration as Calibration,
     Curve as Curve,
     End as End,
     Estimate as Estimate,

@@ -17,6 +17,7 @@ from ..core.density import AbstractTarget
 _LEAST_SHARE = 20.0  # nats below the best mode at which a mode is forgotten
 _MOST_MODES = 8
 _BLOCK = 64
+MOST_UNSEEN = 0.25  # above it, modes that were found say little about all modes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Fit:
     @property
     def num(self) -> int:
         return len(self.locs)
+
+    @property
+    def vague(self) -> bool:
+        """Is one Gaussian around everything the best there is?"""
+        return self.num == 1 or self.unseen > MOST_UNSEEN
 
     def pooled(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and Cholesky factor of the whole mixture."""

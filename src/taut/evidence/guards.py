@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .fit import Fit
+from .fit import MOST_UNSEEN, Fit
 from .result import CERTIFIED, End, Verdict
 from .statistics import crossing
 
@@ -49,7 +49,7 @@ def check_normalises(
 
 def missed_modes(fit: Fit, draws: np.ndarray) -> float:
     """The share of the fitted modes' weight at which no draw was found."""
-    if fit.num == 1 or fit.unseen > 0.25:
+    if fit.vague:
         return 0.0
     densities = []
     for loc, scale in zip(fit.locs, fit.scale_trils):
@@ -105,7 +105,7 @@ def judge(
     said = list(notes)
     if fit.flat < _FLAT:
         said.append("a direction is nearly flat: only the prior holds it")
-    if fit.unseen > 0.25:
+    if fit.unseen > MOST_UNSEEN and upper is not None and upper.kind != CERTIFIED:
         said.append("starts still meet new modes: others may be missing from draws")
     if invalid and invalid <= _MOST_INVALID * particles:
         said.append(f"{invalid:,} of {particles:,} particles met NaN, counted as zero")

@@ -40,7 +40,7 @@ class Method:
 def proposal_of(fit: Fit, whiten: Callable[[Array], Array], scale_tril: np.ndarray):
     """The fitted mixture in whitened coordinates; one Gaussian is standard there."""
     dim = fit.locs.shape[1]
-    if fit.num == 1 or fit.unseen > 0.25:
+    if fit.vague:
         return StandardNormal((dim,))
     import numpyro.distributions as npd
 

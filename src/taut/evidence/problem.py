@@ -30,6 +30,10 @@ class Problem:
     """All data are counted (coins, counts, categories): the evidence is at most 1."""
     gradient_free: bool = False
     """JAX cannot differentiate the log joint."""
+    simulate: Callable[[PRNGKeyArray, PyTree], PyTree] | None = None
+    """Draws data at given parameters, for `calibration`."""
+    log_likelihood: Callable[[PyTree, PyTree], Array] | None = None
+    """Of parameters and such data."""
     log_z: float | None = None
     """The true value, where it is known."""
     how: str = ""

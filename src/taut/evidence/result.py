@@ -78,6 +78,17 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Mean gap of the frozen method over data sets simulated at posterior draws: one
+    whose gap on the real data is of another size met something else there.
+    """
+
+    gap: float
+    se: float
+    simulations: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One word by a rule, and the reasons."""
 
@@ -109,7 +120,7 @@ class Evidence:
     versions: dict[str, str]
     data_digest: str | None
     pilot: tuple[dict[str, Any], ...] = ()
-    calibration: dict[str, float] | None = None
+    calibration: Calibration | None = None  # the gap on simulated data
     curve: Curve | None = None
     log_weight: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
@@ -125,6 +136,10 @@ class Evidence:
             value = f"{self.upper.value:.4f} (below {self.upper.bound:.4f})"
             rows.append(line("upper", f"{value}, {self.upper.kind}"))
             rows.append(line("gap", f"{self.gap:.4f}"))
+        if self.calibration is not None:
+            found = self.calibration
+            value = f"gap {found.gap:.4f} ± {found.se:.4f} on simulated data"
+            rows.append(line("calibration", value))
         point = self.estimate
         rows += [
             line("estimate", f"{point.value:.4f} ± {point.se:.4f} ({point.method})"),
@@ -158,6 +173,8 @@ class Evidence:
         )
         record["lower"] = end(self.lower)
         record["upper"] = None if self.upper is None else end(self.upper)
+        simulated = self.calibration
+        record["calibration"] = None if simulated is None else asdict(simulated)
         record["curve"] = None if self.curve is None else asdict(self.curve)
         record["gap"] = self.gap
         return record

@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from .calibrate import calibrate
 from .draws import Nuts, flattened, unconstrained_draws
 from .fit import Fit, by_population, laplace, moments, starts
 from .guards import check_normalises
@@ -100,6 +101,12 @@ def sandwich(
     plan = Plan(chosen.method, length, runs, level)
     points = source.final(white)
     low, high = plan.run(final_key, white, points)
+    calibration = None
+    if points is not None:
+        sampler = plan.method.build(plan.length)
+        calibration = calibrate(
+            jr.fold_in(final_key, 1), problem, sampler, white, points
+        )
     return summarise(
         plan,
         low,
@@ -110,6 +117,7 @@ def sandwich(
         seed=seed,
         dtype=str(target.dtype),
         seconds=spent(),
+        calibration=calibration,
         pilot=tuple(trial.summary() for trial in tried),
     )
 

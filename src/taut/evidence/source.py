@@ -36,11 +36,11 @@ class Source:
         return whiten(white, self.late)
 
     def refit(self, fit: Fit | None) -> Fit:
-        """To the draws, where there is one mode or none was found."""
-        usable = self.early is not None and len(self.early) > 2 * self.early.shape[1]
-        if fit is not None and (fit.num > 1 or not usable or not self.trusted):
+        """To trusted draws, unless a few modes were found and found again."""
+        enough = self.early is not None and len(self.early) > 2 * self.early.shape[1]
+        if fit is not None and not (enough and self.trusted and fit.vague):
             return fit
-        if not usable:
+        if not enough:
             raise ValueError(
                 "No mode with finite curvature was found from any start, and there are "
                 "too few draws to fit a guide to. Reparameterise (a non-centred form), "
@@ -48,7 +48,9 @@ class Source:
             )
         assert self.early is not None
         fresh = moments(self.early)
-        return fresh if fit is None else replace(fresh, flat=fit.flat)
+        if fit is None:
+            return fresh
+        return replace(fresh, flat=fit.flat, unseen=fit.unseen)
 
 
 def whiten(white: Whitened, points: np.ndarray | None) -> Float[Array, "R D"] | None:

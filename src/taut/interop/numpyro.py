@@ -12,7 +12,7 @@ from numpyro import handlers
 from numpyro.distributions import Distribution, ImproperUniform, Unit
 from numpyro.infer import MCMC
 from numpyro.infer.autoguide import AutoGuide
-from numpyro.infer.util import log_density
+from numpyro.infer.util import compute_log_probs, log_density
 from numpyro.primitives import Messenger
 
 from ..evidence import Evidence, Problem, sandwich
@@ -79,12 +79,26 @@ def problem(
     def log_joint(params):
         return jnp.asarray(log_density(model, args, kwargs, params)[0])
 
+    def simulate(key, params):
+        free = handlers.uncondition(handlers.seed(model, key))
+        trace = handlers.trace(handlers.substitute(free, params))
+        drawn = trace.get_trace(*args, **kwargs)
+        return {name: drawn[name]["value"] for name in data}
+
+    def log_likelihood(params, simulated):
+        given = handlers.condition(handlers.uncondition(model), simulated)
+        terms = compute_log_probs(given, args, kwargs, params)[0]
+        return jnp.asarray(sum(terms[name] for name in simulated))
+
+    known = not factors  # what a factor stands for cannot be simulated
     return Problem(
         log_joint,
         {name: jnp.asarray(site["value"]) for name, site in latent.items()},
         {name: site["fn"].support for name, site in latent.items()},
         data=data,
         counting=bool(kinds) and all(kinds) and not factors,
+        simulate=simulate if known else None,
+        log_likelihood=log_likelihood if known else None,
         notes=notes,
     )
 
