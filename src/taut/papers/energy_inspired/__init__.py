@@ -5,4 +5,15 @@ Energy-Inspired Models: Learning with Sampler-Induced Distributions, and Revisit
 Auxiliary Latent Variables in Generative Models.
 """
 
+from . import coins, planes, ranking, sweeps
 from .presets import PRESETS as PRESETS
+
+# name -> draw(folder, budget)
+FIGURES = {
+    "figure1": planes.draw,
+    "figure2": planes.draw,
+    "figure3": sweeps.draw,
+    "energies": planes.draw,
+    "consistency": ranking.draw,
+    "gradients": coins.draw,
+}
