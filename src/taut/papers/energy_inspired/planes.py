@@ -45,7 +45,8 @@ def draw(folder: Path, budget: str, steps: int | None = None) -> None:
             continue
         found[name], arrays = run(settings, budget)
         write_json(folder / f"{FILE}.json", found)
-        kept = _arrays(folder) | {f"{name}/{k}": v for k, v in arrays.items()}
+        new = {f"{name}/{k}": v for k, v in arrays.items()}
+        kept: dict[str, Any] = _arrays(folder) | new
         np.savez_compressed(folder / f"{FILE}.npz", **kept)
         pictures(folder)
 
@@ -144,7 +145,9 @@ def pictures(folder: Path) -> None:
     for panel, laws in PANELS.items():
         rows = {law: found.get(f"{panel}-{law}", {}) for law in laws}
         lines = {
-            law: tuple(zip(*r["curve"])) for law, r in rows.items() if "curve" in r
+            law: ([step for step, _ in r["curve"]], [bound for _, bound in r["curve"]])
+            for law, r in rows.items()
+            if "curve" in r
         }
         if not lines:
             continue

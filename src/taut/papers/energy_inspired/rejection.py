@@ -93,6 +93,7 @@ class PublishedTRS(AbstractBounded):
         return _Rotated(self.evaluated(model), key)
 
     def evaluated(self, model):
+        assert isinstance(model, IndexedTruncatedRejection)
         return TruncatedRejection(model.proposal, model.energy, model.num)
 
 
