@@ -105,3 +105,38 @@ def test_sweep_runs_its_jobs(experiment, float32):
     summary = json.loads((experiment / "runs/tiny-quick-0/summary.json").read_text())
     assert summary["step"] == 40
     assert "evaluation" in summary
+
+
+@pytest.mark.xdist_group("cli")
+def test_a_grid_is_chosen_by_validation(experiment, capsys, float32, monkeypatch):
+    import dataclasses
+
+    (preset,) = tiny.presets().values()
+    points = lambda settings: [
+        dataclasses.replace(settings, rate=rate) for rate in (1e-5, 3e-2)
+    ]
+    with_grid = dataclasses.replace(preset, grid=points)
+    for module in ("options", "experiments", "reproduce"):
+        monkeypatch.setattr(
+            f"taut.cli.{module}.presets", lambda: {with_grid.name: with_grid}
+        )
+    argv = ["reproduce", "energy-inspired", "tiny", "--quiet", "--results", "out"]
+    assert main([*argv, "--grid"]) == 0
+    (row,) = json.loads((experiment / "out" / "energy-inspired.json").read_text())
+    assert row["budget"] == "quick, grid"
+    assert row["command"].endswith("--grid")
+    scores = {
+        folder.name: json.loads((folder / "summary.json").read_text())
+        for folder in (experiment / "runs").iterdir()
+    }
+    assert sorted(scores) == ["tiny-quick-0-grid00", "tiny-quick-0-grid01"]
+    best = max(scores, key=lambda name: scores[name]["validation"])
+    assert best.endswith("grid01")  # the other rate hardly moves
+    assert [name for name in scores if "evaluation" in scores[name]] == [best]
+    monkeypatch.setattr("taut.cli.grid.train_into", None)  # nothing is trained again
+    assert main([*argv, "--grid"]) == 0
+
+
+def test_a_row_without_a_grid_says_so(experiment, capsys):
+    assert main(["reproduce", "energy-inspired", "tiny", "--grid"]) == 2
+    assert "has no grid" in capsys.readouterr().err

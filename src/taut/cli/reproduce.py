@@ -14,10 +14,11 @@ from ..papers import MODULES, presets
 from ..papers.experiment import Preset
 from ..rundir import Run, write_json
 from . import evaluate, tables
+from .grid import chosen, trained_there
 from .options import BUDGETS, nearest, parse, settings_at
 from .progress import console
 from .running import Plan
-from .train import default_folder, train_into
+from .train import default_folder
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Options:
     """quick, medium or full."""
     seeds: int = 1
     """Runs of each row, with seeds 0, 1, ..."""
+    grid: bool = False
+    """Train every point of the paper's grid, and take the best by validation."""
     runs: Path = Path("runs")
     """Where the runs go."""
     results: Path = Path("docs/results")
@@ -57,12 +60,12 @@ def run(argv: Sequence[str]) -> None:
         figures[options.what](options.results, options.budget)
         tables.rewrite(options.results, options.paper, list(rows.values()))
         return
-    chosen = [p for p in rows.values() if options.what in (None, p.table, p.name)]
-    if not chosen:
+    picked = [p for p in rows.values() if options.what in (None, p.table, p.name)]
+    if not picked:
         known = {*rows, *figures, *(p.table for p in rows.values())}
         where = f"taut experiments {options.paper}"
         raise nearest("table, figure or row", str(options.what), known, where)
-    for preset in chosen:
+    for preset in picked:
         found = [_one(preset, seed, options) for seed in range(options.seeds)]
         merge(options.results / f"{options.paper}.json", _entry(preset, found, options))
         tables.rewrite(options.results, options.paper, list(rows.values()))
@@ -84,13 +87,16 @@ def _one(preset: Preset, seed: int, options: Options) -> dict[str, Any]:
     """Train (or go on) and evaluate one seed; what its folder then says."""
     plan = Plan(preset, options.budget, seed, settings_at(preset, options.budget))
     folder = options.runs / default_folder(preset, options.budget, seed).name
-    there = (folder / "config.json").is_file()
-    record = Run.open(folder) if there else None
-    if record is None or record.summary().get("step", 0) < plan.settings.steps:
-        train_into(plan, folder, resume=there, quiet=options.quiet)
+    grid: dict[str, Any] = {}
+    if options.grid:
+        folder, scores = chosen(plan, folder, quiet=options.quiet)
+        grid = {"grid": scores}
+    else:
+        trained_there(plan, folder, quiet=options.quiet)
     if "evaluation" not in Run.open(folder).summary():
         evaluate.evaluate(folder, evaluate.Options(folder, quiet=options.quiet))
-    return Run.open(folder).summary() | {"environment": Run.open(folder).environment()}
+    environment = {"environment": Run.open(folder).environment()}
+    return Run.open(folder).summary() | environment | grid
 
 
 def _entry(
@@ -106,7 +112,7 @@ def _entry(
     last = found[-1]
     return {
         "name": preset.name,
-        "budget": options.budget,
+        "budget": options.budget + (", grid" if options.grid else ""),
         "lower": float(np.mean(lower)),
         "lower_by_seed": lower,
         "se": last["evaluation"]["lower"]["se_examples"],
@@ -124,7 +130,8 @@ def _entry(
         "seconds": float(np.mean([f["seconds"] for f in found])),
         "device": last["environment"]["device"],
         "command": f"taut reproduce {preset.paper} {preset.name} "
-        f"--budget {options.budget} --seeds {len(found)}",
+        f"--budget {options.budget} --seeds {len(found)}"
+        + (" --grid" if options.grid else ""),
         "revision": last["environment"]["revision"],
     }
 

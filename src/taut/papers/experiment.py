@@ -5,7 +5,7 @@ published table. Strings stop at the command line.
 """
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,7 @@ class Preset:
     budgets: Mapping[str, AbstractExperiment]
     published: Published | None = None
     bound: bool = True  # False where the number is no bound (LARS)
+    grid: Callable[[Any], Sequence[Any]] | None = None  # the settings chosen among
 
     def to_json(self) -> dict[str, Any]:
         published = self.published and {

@@ -122,7 +122,10 @@ def _preset(dataset: str, line: Line) -> Preset:
     told = Published(-line.nll_test.mean, line.nll_test.spread, WHAT)
     name, row = f"{short}-{name}-k{line.num}", f"{row}, K = {line.num}"
     cost = 2.0 if starred else 1.0
-    return Preset(name, "hierarchical", table, row, title, budgets(full, cost), told)
+    choices = grid if short == "caltech101" else None
+    settings = budgets(full, cost)
+    where = ("hierarchical", table, row, title)
+    return Preset(name, *where, settings, told, grid=choices)
 
 
 def _further() -> list[Preset]:

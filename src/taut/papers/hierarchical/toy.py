@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -130,6 +130,9 @@ class Walking(AbstractProposals):
         return Chain(root, Transition(SIZES.latent, SIZES.hidden, key=tkey), self.num)
 
 
+Proposals: TypeAlias = Rooted | Weighed | Walking
+
+
 @dataclass(frozen=True)
 class AbstractObjective(abc.ABC):
     """What the proposals minimise, with `w = Zhat / Z`."""
@@ -171,7 +174,7 @@ class ChiSquare(AbstractObjective):
 class Toy(AbstractExperiment):
     """Proposals for the ring; there are no data."""
 
-    proposals: Rooted | Weighed | Walking
+    proposals: Proposals
     """How points are drawn and weighed."""
     objective: Bound | Variance | ChiSquare = Bound()
     """What is minimised."""

@@ -15,7 +15,7 @@ from ...core.checks import split
 from ...samplers.chained import Chained
 from ...samplers.hierarchical import Hierarchical
 from ...train import FitResult, fit
-from .toy import CONTEXT, LOG_Z, AbstractProposals, CurvedRing, Toy, blank
+from .toy import CONTEXT, LOG_Z, CurvedRing, Proposals, Toy, blank, build
 
 WINDOW = 7.0  # half a side of the pictures; the paper's is 10
 EVERY = 100
@@ -40,11 +40,11 @@ class Trained(NamedTuple):
 
 
 @functools.cache
-def trained(proposals: AbstractProposals, seeds: int, **settings: Any) -> Trained:
+def trained(proposals: Proposals, seeds: int, **settings: Any) -> Trained:
     """That many runs at once; asked for again, the same ones."""
     start = time.monotonic()
     toy = Toy(proposals=proposals, batch_size=64, **settings)
-    make = lambda key: toy.make(key, None)
+    make = lambda key: build(key, proposals)
     result = fit(
         jr.key(0),
         make,
