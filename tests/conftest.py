@@ -1,15 +1,21 @@
-import jax
-import jax.random as jr
-import pytest
+import os
+
+# Tests compile a lot and compute little: XLA's backend optimisations cost more here
+# than they give. Set before JAX starts; subprocesses inherit it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+import jax  # noqa: E402
+import jax.random as jr  # noqa: E402
+import pytest  # noqa: E402
 
 # Statistics are checked in float64; what must hold in float32 asks for it by fixture.
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # noqa: FBT003
 
 
 @pytest.fixture
 def float32():
     """Run one test with JAX's default precision."""
-    with jax.enable_x64(False):
+    with jax.enable_x64(False):  # noqa: FBT003
         yield
 
 
