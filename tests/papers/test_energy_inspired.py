@@ -103,6 +103,13 @@ def test_every_row_is_there():
     assert {"figure1", "figure2", "figure3"} < set(FIGURES)
 
 
+def zeros_like(shapes):
+    """A model from its shapes alone."""
+    is_shape = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
+    fill = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype) if is_shape(leaf) else leaf
+    return jax.tree.map(fill, shapes)
+
+
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -118,10 +125,8 @@ def test_every_row_is_there():
 def test_parameter_counts(name, count):
     settings = BY_NAME[name].budgets["full"]
     make = lambda key: settings.make(key, splits_of(settings))
-    shapes = eqx.filter_eval_shape(make, jr.key(0))
-    is_shape = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
-    fill = lambda leaf: jnp.zeros(leaf.shape, leaf.dtype) if is_shape(leaf) else leaf
-    assert num_parameters(jax.tree.map(fill, shapes)) == count
+    model = zeros_like(eqx.filter_eval_shape(make, jr.key(0)))
+    assert num_parameters(model) == count
 
 
 # Truths in the plane -----------------------------------------------------------------
@@ -259,7 +264,8 @@ def lowered(name, batch=128):
     """The gradient of one training step, not compiled; there are no loops in it."""
     settings = BY_NAME[name].budgets["full"]
     key = jr.key(0)
-    model = settings.make(key, splits_of(settings))
+    make = lambda key: settings.make(key, splits_of(settings))
+    model = zeros_like(eqx.filter_eval_shape(make, key))
     (phase,) = settings.phases()
     dynamic, static = eqx.partition(model, eqx.is_inexact_array)
 
@@ -308,6 +314,19 @@ def test_ranking_nce_is_the_snis_bound(getkey):
     loss = ranking.ranking_loss(params, xs, jnp.broadcast_to(noise, (3, num - 1)))
     ratios = jax.vmap(lambda x: model.log_ratio(key, x[None]))(xs)
     np.testing.assert_allclose(-loss, jnp.mean(ratios), rtol=1e-12)
+
+
+def test_noise_may_be_learned(getkey):
+    """The same bound moves the proposal, through its points and through `log pi`."""
+    settings = Plane(steps=1, law=SNIS(8), learned=True)
+    model = settings.make(getkey(), None)
+    (phase,) = settings.phases()
+    context = Context(getkey(), getkey(), jnp.int32(0), None)
+    loss = lambda model: phase.loss(model, context, jnp.array([1.0, 2.0]))[0]
+    slope = eqx.filter_jit(eqx.filter_grad(loss))(model).proposal
+    assert jnp.all(slope.loc < 0)  # towards the point
+    fixed = replace(settings, learned=False).make(getkey(), None)
+    assert not jax.tree.leaves(fixed.proposal)
 
 
 def test_ranking_nce_is_consistent(float32):

@@ -37,7 +37,8 @@ SWEEP_T = (2, 5, 10, 15)
 def _plane(name: str, row: str, full: Plane) -> Preset:
     slow = 4 if isinstance(full.law, AnnealedLangevin | ShortRunLangevin) else 1
     few = {"samples": 100, "simulated": 500, "simulated_samples": 20}
-    quick = few | {"steps": 20_000 // slow, "test_images": 1000}
+    # Seven times the papers' rate, to see something in minutes.
+    quick = few | {"steps": 20_000 // slow, "test_images": 1000, "learning_rate": 2e-3}
     medium = few | {"steps": 400_000 // slow, "test_images": 2000}
     return preset(name, "figure1", row, full.dataset, full, quick, medium)
 

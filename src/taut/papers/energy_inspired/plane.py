@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
 from ...core.density import AbstractDensity
-from ...densities.normal import StandardNormal
+from ...densities.normal import Normal, StandardNormal
 from ...densities.synthetic import Checkerboard, NineGaussians, RadialRings, Rings
 from ...densities.transformed import Stretch, Transformed
 from ...nn.networks import toy_energy
@@ -33,7 +34,9 @@ class Plane(AbstractEnergyExperiment):
     dataset: str = "nine-gaussians"
     """nine-gaussians, checkerboard, checkerboard-unit, rings-radial or rings."""
     variance: float = 1.0
-    """Of the proposal, N(0, variance I), which is fixed."""
+    """Of the proposal, N(0, variance I)."""
+    learned: bool = False
+    """Train the proposal too: as ranking NCE, with noise learned jointly."""
 
     @property
     def target(self) -> Any:
@@ -45,6 +48,8 @@ class Plane(AbstractEnergyExperiment):
     @property
     def proposal(self) -> AbstractDensity:
         """Where the law starts."""
+        if self.learned:
+            return Normal(jnp.zeros(2), jnp.full(2, 0.5 * math.log(self.variance)))
         normal = StandardNormal((2,))
         if self.variance == 1:
             return normal

@@ -39,8 +39,9 @@ def draw(folder: Path, budget: str, steps: int | None = None) -> None:
 
     Runs that are in the file already, at this budget and length, are kept.
     """
-    for name, settings in chosen(budget, steps).items():
-        found = _read(folder)
+    runs = chosen(budget, steps)
+    for name in sorted(runs, key=lambda name: not name.endswith(MISMATCHED)):
+        found, settings = _read(folder), runs[name]
         if _same(found.get(name), budget, settings):
             continue
         found[name], arrays = run(settings, budget)
@@ -78,6 +79,7 @@ def run(
     head = {
         "budget": budget,
         "steps": settings.steps,
+        "learning_rate": settings.learning_rate,
         "seed": seed,
         "ceiling": settings.target.ceiling,
         "environment": {
