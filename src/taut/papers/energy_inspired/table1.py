@@ -24,7 +24,7 @@ def _image_budgets(slow: int, law: Law) -> tuple[Mapping, Mapping]:
         "test_images": 500 if slow == 1 else 100,
         "samples": 100,
         "simulated": 50 if slow == 1 else 20,
-        "simulated_samples": 50,
+        "simulated_samples": 500,
     }
     medium = {
         "steps": 100_000 // slow,
