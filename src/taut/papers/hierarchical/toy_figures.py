@@ -78,7 +78,7 @@ def _dependence(found: Array) -> dict[str, np.ndarray]:
     w = np.asarray(found, float)
     matrix = np.stack([np.corrcoef(seed.T) for seed in w])
     between = matrix[:, *np.triu_indices(w.shape[2], 1)]
-    total = w.mean(axis=2)  # W_j / Z carries K: the mean of the K is Zhat / Z
+    total = w.mean(axis=2)  # Zhat / Z
     return {
         "matrix": matrix,
         "correlation": between.mean(axis=1),

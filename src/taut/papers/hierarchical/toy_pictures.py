@@ -27,7 +27,7 @@ def curves(curves: Mapping[str, Any], panels: Mapping[str, str]) -> str:
             axis.fill_between(*band, color=colour, alpha=0.18, linewidth=0)
         later = [c[what][len(c[what]) // 5 :].ravel() for c in curves.values()]
         late = np.concatenate(later)
-        low, high = np.percentile(late, [0.5, 99.5])
+        low, high = np.percentile(late, [0.5, 97])
         axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
         axis.set_xlabel("training step")
         axis.set_title(label)
@@ -42,7 +42,9 @@ def matrices(matrices: Mapping[str, np.ndarray]) -> str:
         axis.grid(visible=False)
         axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         for (i, j), value in np.ndenumerate(matrix):
-            axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9)
+            ink = "white" if abs(value) > 0.6 else "black"
+            place = {"ha": "center", "va": "center", "fontsize": 9, "color": ink}
+            axis.text(j, i, f"{value:.2f}", **place)
         axis.set_xticks(range(len(matrix)), range(1, len(matrix) + 1))
         axis.set_yticks(range(len(matrix)), range(1, len(matrix) + 1))
         axis.set_title(f"trained with {name}")

@@ -75,7 +75,9 @@ def along(run: Trained) -> dict[str, np.ndarray]:
 
 @eqx.filter_jit
 def weights(model: Any, key: PRNGKeyArray, num: int, *, shared: bool) -> Array:
-    """`w_j = W_j / Z`, `(seeds, num, K)`, with one root for the K or with K roots."""
+    """`w_j = K W_j / Z`, `(seeds, num, K)`, with one root for the K or with K roots.
+    The noise is the same for every seed, so that seeds differ by training alone.
+    """
 
     def one(model):
         s = model(jnp.array(CONTEXT))
