@@ -91,19 +91,18 @@ def find_source(
 
 def _own_draws(key, target: LogJoint, fit: Fit | None, settings: Nuts) -> Draws:
     """NUTS in coordinates whitened by the fit, from overdispersed starts."""
-    dim = target.size
     if fit is None:
-        loc, scale = np.asarray(target.unconstrain(target.example)), np.eye(dim)
-        centres = np.repeat(loc[None], settings.chains, axis=0)
-    else:
-        loc, scale = fit.pooled()
-        # Each chain starts at the next mode: chains that never meet give it away.
-        centres = fit.locs[np.arange(settings.chains) % fit.num]
+        first = np.asarray(target.unconstrain(target.example))
+        fit = Fit(first[None], np.eye(target.size)[None], np.zeros(1))
+    loc, scale = fit.pooled()
     cast = lambda a: jnp.asarray(a, target.dtype)
     white = Whitened(target, cast(loc), cast(scale))
     nkey, skey = jr.split(key)
-    jitter = 1.5 * jr.normal(skey, (settings.chains, dim), target.dtype)
-    positions = jax.vmap(white.whiten)(cast(centres)) + jitter
+    # Each chain starts around the next mode: chains that never meet give it away.
+    mode = np.arange(settings.chains) % fit.num
+    noise = 1.5 * jr.normal(skey, (settings.chains, target.size), target.dtype)
+    spread = jnp.einsum("cij,cj->ci", cast(fit.scale_trils[mode]), noise)
+    positions = jax.vmap(white.whiten)(cast(fit.locs[mode]) + spread)
     found = nuts(nkey, white, positions, settings)
     values = np.asarray(jax.vmap(jax.vmap(white.colour))(jnp.asarray(found.values)))
     return replace(found, values=values)
