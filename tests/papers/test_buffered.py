@@ -13,7 +13,6 @@ import pytest
 import taut
 from taut import data
 from taut.data.svhn import grey
-from taut.nn.constant import num_parameters
 from taut.papers.buffered import PRESETS
 from taut.papers.buffered.evaluation import Examination
 from taut.papers.buffered.inference import (
@@ -406,4 +405,3 @@ def test_photographs_in_the_format_of_svhn(house_numbers, float32):
     assert len(bounds) == 5
     assert np.isfinite(bounds).all()
     assert bounds[-1] > bounds[0] + 100
-    assert num_parameters(result.params) < 250_000
