@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import equinox as eqx
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -220,6 +221,48 @@ def test_both_ends(inference, float32):
     assert -70 < above < -20
     own = settings.validated(result.params, result.state, jr.key(0))
     assert np.isfinite(eqx.filter_jit(own.log_prob)(jr.key(6), x))
+
+
+def products(jaxpr):
+    """Multiplications in matrix products, with loops multiplied out; and equations."""
+    total, equations = 0, len(jaxpr.eqns)
+    for eqn in jaxpr.eqns:
+        assert eqn.primitive.name != "conv_general_dilated", "count these as well"
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            over = math.prod(eqn.invars[0].aval.shape[d] for d in contracted)
+            total += over * math.prod(eqn.outvars[0].aval.shape)
+        times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
+        for inner in jax.extend.core.jaxprs_in_params(eqn.params):
+            more, lines = products(inner)
+            total, equations = total + times * more, equations + lines
+    return total, equations
+
+
+def cost(inference):
+    step, xs = one_step(little(inference), num=2)
+    return products(jax.make_jaxpr(lambda k, x: step(k, x)[0::3])(jr.key(0), xs).jaxpr)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="counts matrix products")
+def test_cost_of_a_step():
+    """One more step of SVI costs the same whichever estimator follows, as the backward
+    pass of SIR does not grow with k; that of plain BSVI does. The steps are one body.
+    """
+    rows = {
+        "svi": lambda k: SVI(k),
+        "sir": lambda k: BSVI(k, indices=1),
+        "all": lambda k: BSVI(k),
+    }
+    costs = {name: (cost(row(3)), cost(row(9))) for name, row in rows.items()}
+    slope = {name: (b[0] - a[0]) / 6 for name, (a, b) in costs.items()}
+    assert slope["svi"] > 0
+    assert slope["sir"] == pytest.approx(slope["svi"], rel=0.01)
+    assert slope["all"] > 1.5 * slope["sir"]
+    assert costs["sir"][1][0] < 1.15 * costs["svi"][1][0]
+    assert costs["all"][1][0] > 1.3 * costs["svi"][1][0]
+    for short, long in costs.values():
+        assert short[1] == long[1]  # no equation more for six steps more
 
 
 def test_steps_of_the_paper():
