@@ -241,3 +241,12 @@ def test_draws_outside_the_support():
 def test_bad_settings(settings, words):
     with pytest.raises(ValueError, match=words):
         sandwich(gaussian, **({"example": {"x": 0.0}} | settings))
+
+
+def test_single_precision(float32):
+    """JAX's default; counted in the record."""
+    problem = references.load("conjugate-gaussian")
+    found = sandwich(problem, budget=3)
+    assert found.dtype == "float32"
+    assert found.verdict.word == "certified", str(found)
+    assert abs(found.estimate.value - problem.log_z) < 0.01
