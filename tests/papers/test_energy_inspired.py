@@ -1,5 +1,6 @@
 """Both energy papers: every row builds, and what is ours to get wrong is right."""
 
+import json
 from dataclasses import replace
 
 import equinox as eqx
@@ -13,7 +14,13 @@ import taut
 from taut.core.density import AbstractDensity
 from taut.nn.constant import num_parameters, trainable
 from taut.nn.networks import latent_energy, toy_energy
-from taut.papers.energy_inspired import FIGURES, PRESETS, quadrature, ranking
+from taut.papers.energy_inspired import (
+    FIGURES,
+    PRESETS,
+    planes,
+    quadrature,
+    ranking,
+)
 from taut.papers.energy_inspired.binary import check_range
 from taut.papers.energy_inspired.continuous import MAF, LogitScale
 from taut.papers.energy_inspired.laws import (
@@ -417,3 +424,20 @@ def test_values_outside(bad):
         check_range("mine", np.array([[0.5, bad]]), 0.0, 1.0)
     with pytest.raises(ValueError, match=r"\[0, 256\)"):
         check_range("mine", np.array([256.0]), 0.0, 256.0, open=True)
+
+
+@pytest.mark.thorough
+def test_figures_of_the_plane(tmp_path, monkeypatch, float32):
+    """One run, its three pictures; what is in the file is not run again."""
+    monkeypatch.setattr(planes, "PANELS", {"nine-gaussians": ("trs",)})
+    planes.draw(tmp_path, "quick", steps=20)
+    found = json.loads((tmp_path / "energy-inspired-figure1.json").read_text())
+    row = found["nine-gaussians-trs"]
+    assert row["steps"] == row["curve"][-1][0] == 20
+    both, exact = row["bounds"]["simulated"], row["exact"]
+    assert abs(row["bounds"]["test"]["mean"] - exact) < 0.05
+    assert both["gap"]["mean"] > -4 * both["gap"]["se_examples"]
+    pictures = {path.stem.split("-")[2] for path in tmp_path.glob("*.svg")}
+    assert pictures == {"figure1", "figure2", "energies"}
+    monkeypatch.setattr(planes, "run", None)
+    planes.draw(tmp_path, "quick", steps=20)
