@@ -27,12 +27,15 @@ KEYS = ("elbo*", "kl*", "rec*")
 
 
 def found(budget: str, dataset: str, runs: Path) -> dict[str, tuple[Preset, Run]]:
-    """The rows of one data set that have a run."""
+    """The rows of one data set whose training has ended."""
     made = {}
     for preset in PRESETS:
         folder = runs / f"{preset.name}-{budget}-0"
-        if preset.dataset == TITLES[dataset] and (folder / "config.json").is_file():
-            made[preset.row.partition(";")[0]] = (preset, Run.open(folder))
+        if preset.dataset != TITLES[dataset] or not (folder / "config.json").is_file():
+            continue
+        run = Run.open(folder)
+        if "step" in run.summary():
+            made[preset.row.partition(";")[0]] = (preset, run)
     return made
 
 
