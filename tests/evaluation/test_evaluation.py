@@ -78,13 +78,15 @@ def test_blocks_and_resuming_change_nothing():
 
 
 def test_both_ends_bracket_the_truth():
-    x, lower, upper = gather(list(both_ends(jr.key(1), vae(), 400, 3, block=400)))
+    num = 10_000
+    x, lower, upper = gather(list(both_ends(jr.key(1), vae(), num, 3, block=num)))
     for end, sign in ((lower, -1), (upper, 1)):
         gap = sign * (end - truth(x))
-        assert gap.mean() > 3 * gap.std() / 20  # on its own side, and visibly so
+        error = gap.std() / num**0.5
+        assert gap.mean() > 3 * error  # on its own side, and visibly so
         # E[p_hat] = p below, E[1 / p_hat] = 1 / p above.
         ratio = np.exp(-gap)
-        assert abs(ratio.mean() - 1) < 4.5 * ratio.std() / 20
+        assert abs(ratio.mean() - 1) < 4.5 * ratio.std() / num**0.5
 
 
 def test_annealing_brackets_tightly_and_in_any_blocks():
