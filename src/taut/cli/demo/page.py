@@ -39,7 +39,8 @@ def report(found: dict[str, Trained], options: Options) -> str:
     pictures = {"target": truth} | {n: picture(found[n].model) for n in plane}
     vae = found[digits[-1]].model
     joint = Joint(vae.prior, vae.likelihood)
-    latents, _ = eqx.filter_jit(jax.vmap(joint.sample))(jr.split(jr.key(2), 40))
+    draw = eqx.filter_jit(lambda joint, keys: jax.vmap(joint.sample)(keys))
+    latents, _ = draw(joint, jr.split(jr.key(2), 40))
     grey = jax.nn.sigmoid(jax.vmap(vae.likelihood.net)(latents))
     simulated = {
         n: (t.row.simulated_lower, t.row.upper)

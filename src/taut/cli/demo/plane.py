@@ -91,7 +91,7 @@ def plane_model(options: Options, name: str, make: Callable) -> Trained:
     end = gather(list(lower_end(ekey, at, trained, xs, 20, block=500)))
     row = Row(name, *mean_and_error(end.value), exact=exact_mean(result.params, xs))
     if bound:
-        row = with_upper(row, skey, result.params, 200, 20)
+        row = with_upper(row, skey, result.params, 1000, 1)
     else:
         row = replace(row, note="an estimate, not a bound")
     return Trained(row, result.history, result.params)
