@@ -19,7 +19,7 @@ class Options:
 
     out: Path = Path("taut-demo")
     """Where index.html and summary.json go."""
-    steps: int = 2000
+    steps: int = 2500
     """Training steps of each model."""
     seed: int = 0
     """Decides every random number."""

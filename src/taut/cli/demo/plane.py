@@ -25,6 +25,7 @@ from ...report import Row
 from ...train import Phase, fit
 from .common import NUM, Options, Trained, mean_and_error, with_upper
 
+RATE = 1e-2  # high, for few steps
 GRID = np.linspace(-2.0, 2.0, 61)
 
 
@@ -71,9 +72,9 @@ def plane_model(options: Options, name: str, make: Callable) -> Trained:
         return -value, {"bound": value, "rate": average}
 
     phase = (
-        Phase(density_loss, optax.adam(2e-3))
+        Phase(density_loss, optax.adam(RATE))
         if bound
-        else Phase(lars_loss, optax.adam(2e-3), update=lambda _, aux: aux["rate"])
+        else Phase(lars_loss, optax.adam(RATE), update=lambda _, aux: aux["rate"])
     )
     result = fit(
         fkey,
