@@ -45,9 +45,7 @@ class TruncatedRejection(AbstractDensity[X]):
     def log_prob(self, key, x):
         pkey, nkey = split(key)
         rejected = log_reject(nkey, self.proposal, self.energy, self.num - 1)
-        log_ratio = self.log_ratio(
-            check_scalar("The energy", self.energy(x)), rejected
-        )
+        log_ratio = self.log_ratio(check_scalar("The energy", self.energy(x)), rejected)
         return self.proposal.log_prob(pkey, x) + log_ratio
 
     def log_ratio(
