@@ -93,6 +93,9 @@ def test_log_densities_that_are_no_real_number():
     for value in (jnp.zeros(2), jnp.zeros((), int), jnp.zeros((), complex)):
         with pytest.raises(ValueError, match="Scores.log_prob must return one real"):
             taut.Importance(normal(), 2).run(jr.key(0), Scores(value))
+        walk = taut.Annealed(normal(), taut.RandomWalk(0.1), [0.5, 1.0])
+        with pytest.raises(ValueError, match="Scores.log_prob must return one real"):
+            walk.run(jr.key(0), Scores(value))
 
 
 @pytest.mark.parametrize("num", [0, -1, 2.0, None])

@@ -142,3 +142,24 @@ print(float(value), int(status.split("VmHWM:")[1].split()[0]) / 1e3)
     # Exactly: the integral of N(z; 0, 1) exp(-(z - 1)^2 / 2), twice.
     assert abs(value - (-0.5 - np.log(2.0))) < 0.01
     assert megabytes < 500
+
+
+def test_an_infinite_weight():
+    """What the proposal cannot draw leaves the upper end above, and has no density."""
+    value, slope = jax.value_and_grad(log_mean_exp)(jnp.array([0.0, jnp.inf]))
+    assert value == jnp.inf
+    np.testing.assert_array_equal(slope, 0.0)
+    assert jnp.isnan(log_mean_exp(jnp.array([0.0, jnp.nan])))
+    coins = taut.Categorical(jnp.array([0.0, 0.0, -jnp.inf]))
+    target = taut.Categorical(jnp.array([0.0, -jnp.inf, 0.0]))
+    key, sampler = jr.key(0), taut.Importance(coins, 2)
+    above = sampler.run_conditional(key, target, 2, target.log_density(jnp.array(2)))
+    assert above.log_z == jnp.inf
+    for x in (1, 2):
+        selected = taut.Induced(target, sampler).log_prob(key, jnp.array(x))
+        assert selected == -jnp.inf
+
+
+@pytest.mark.parametrize("x", [-1, 3])
+def test_no_such_category(x):
+    assert taut.Categorical(jnp.zeros(3)).log_density(jnp.array(x)) == -jnp.inf

@@ -335,6 +335,17 @@ def test_nan_is_counted_and_has_no_weight(kernel, getkey):
     assert jnp.isfinite(particles.log_z)
 
 
+@pytest.mark.parametrize("num", [1, 3])
+def test_nan_on_the_way_back_is_no_upper_end_below_the_truth(num, getkey):
+    """Steps so long that the chain overflows: a bound that says nothing, not a lie."""
+    steep = taut.Tilted(guide(), lambda z: jnp.sum(z**4))
+    sampler = taut.Annealed(guide(), taut.Langevin(20.0), schedules.linear(5), num)
+    z = jnp.full(guide().shape, 1.5)
+    run = eqx.filter_jit(sampler.run_conditional)
+    particles = run(getkey(), steep, z, steep.log_prob(getkey(), z))
+    assert particles.log_z == jnp.inf
+
+
 @pytest.mark.parametrize(
     "betas", [[0.5], [0.6, 0.5, 1.0], [], [0.0], [-0.1, 1.0], [0.5, jnp.nan, 1.0], 1.0]
 )

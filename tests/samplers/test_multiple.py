@@ -188,6 +188,7 @@ class Four(eqx.Module):
         (lambda: taut.PowerWeights(-1.0), "exponent of at least 0; got -1"),
         (lambda: taut.FixedWeights((0.2, 0.2)), "add up to 1; got"),
         (lambda: taut.FixedWeights((1.2, -0.2)), "at least 0 that add up to 1"),
+        (lambda: taut.FixedWeights((float("nan"), 1.0)), "which add up to nan"),
         (lambda: taut.Hierarchical(near(0, 1), Branches(3), Reverse(), 0), "num must"),
         (
             lambda: run(taut.Hierarchical(near(0, 1), Branches(3), Reverse(), 4)),

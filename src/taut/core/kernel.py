@@ -15,7 +15,7 @@ import jax.tree_util as jtu
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .checks import check_shape
+from .checks import check_scalar, check_shape
 from .density import AbstractDensity, AbstractExact, AbstractTarget
 
 Z = TypeVar("Z")
@@ -55,10 +55,12 @@ class Path(eqx.Module, Generic[Z]):
         return ravel_pytree(z)[0].astype(self.betas.dtype)
 
     def log_q(self, position: Array) -> Float[Array, ""]:
-        return self.q.log_prob(self.key, self.unravel(position))
+        value = self.q.log_prob(self.key, self.unravel(position))
+        return check_scalar(f"{type(self.q).__name__}.log_prob", value)
 
     def log_gamma(self, position: Array) -> Float[Array, ""]:
-        return self.gamma.log_prob(self.key, self.unravel(position))
+        value = self.gamma.log_prob(self.key, self.unravel(position))
+        return check_scalar(f"{type(self.gamma).__name__}.log_prob", value)
 
     def at(self, t: int | Int[Array, ""], q: Array, gamma: Array) -> Array:
         """Mix what belongs to `q` (a log density, a slope) with what is `gamma`'s."""

@@ -17,9 +17,11 @@ def _sum(x: Float[Array, " n"]) -> Float[Array, ""]:
 
 @jax.custom_jvp
 def log_sum_exp(x: Float[Array, " n"]) -> Float[Array, ""]:
-    """`log sum exp`; of nothing but zero weights it is `-inf`, with gradient zero."""
+    """`log sum exp`; of nothing but zero weights it is `-inf`, of an infinite weight
+    `inf`, both with gradient zero.
+    """
     top = jnp.max(x)
-    top = jnp.where(jnp.isneginf(top), 0.0, top).astype(x.dtype)
+    top = jnp.where(jnp.isfinite(top), top, 0.0).astype(x.dtype)
     return jnp.log(_sum(jnp.exp(x - top))) + top
 
 
@@ -32,9 +34,9 @@ def _(primals, tangents):
 
 
 def normalised(x: Float[Array, " n"], total: Float[Array, ""]) -> Float[Array, " n"]:
-    """`exp(x - total)`, and zero where every weight is zero."""
-    empty = jnp.isneginf(total)
-    return jnp.where(empty, 0.0, jnp.exp(x - jnp.where(empty, 0.0, total)))
+    """`exp(x - total)`, and zero where every weight is zero, or one is infinite."""
+    none = jnp.isinf(total)
+    return jnp.where(none, 0.0, jnp.exp(x - jnp.where(none, 0.0, total)))
 
 
 def log_mean_exp(x: Float[Array, " n"]) -> Float[Array, ""]:

@@ -57,4 +57,5 @@ class Categorical(AbstractExact[Int[Array, ""]]):
     def log_density(self, x):
         check_shape("Categorical (logits)", (self.num,), self.logits)
         check_shape("Categorical", (), x)
-        return jax.nn.log_softmax(self.logits)[x]
+        inside = (x >= 0) & (x < self.num)
+        return jnp.where(inside, jax.nn.log_softmax(self.logits)[x], -jnp.inf)

@@ -23,7 +23,7 @@ class Annealing(eqx.Module):
 
     acceptance: Float[Array, "*K moves"]
     log_ratio: Float[Array, "*K T"]  # log gamma - log q, where its share was weighed
-    invalid: Int[Array, "*K"]  # points that were NaN; a NaN weight is set to zero
+    invalid: Int[Array, "*K"]  # points that were NaN; see `without_nan` for weights
 
 
 class Chain(eqx.Module, Generic[Z]):
@@ -86,7 +86,8 @@ class Chain(eqx.Module, Generic[Z]):
             log_ratio = jnp.concatenate([log_ratio, first[None]])
         state, log_weight = carry
         record = Annealing(acceptance, log_ratio, state.invalid)
-        return without_nan(log_weight), record
+        # Forward chains of weight zero are never selected: no such chain led to `z`.
+        return jnp.where(jnp.isnan(log_weight), jnp.inf, log_weight), record
 
     def _prepare(self, key):
         """The path of the chain with this key, shares of the weight, and moves."""
@@ -107,5 +108,5 @@ def share(step: Float[Array, "*K"], log_ratio: Float[Array, "*K"]) -> Array:
 
 
 def without_nan(log_weight: Float[Array, "*K"]) -> Float[Array, "*K"]:
-    """A weight that is NaN is set to zero."""
+    """A weight that is NaN is set to zero (that of a reverse chain, to infinity)."""
     return jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)

@@ -51,7 +51,7 @@ class FixedWeights(AbstractWeights):
 
     def __check_init__(self):
         total = sum(self.probs)
-        if min(self.probs, default=-1.0) < 0 or abs(total - 1) > 1e-6:
+        if not (min(self.probs, default=-1.0) >= 0 and abs(total - 1) <= 1e-6):
             raise ValueError(
                 "FixedWeights: expected numbers of at least 0 that add up to 1; got "
                 f"{self.probs}, which add up to {total}. Divide them by their sum."
