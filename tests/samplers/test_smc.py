@@ -61,6 +61,17 @@ def test_retained_law_is_the_conditional_law(scheme, weights, getkey):
     assert jnp.all(jnp.abs(a - b) <= 5 * error)
 
 
+def test_nan_on_the_way_back_is_no_upper_end_below_the_truth(getkey):
+    """As for `Annealed`: a bound that says nothing, not a lie."""
+    guide = p.gaussian_guide()
+    steep = taut.Tilted(guide, lambda z: jnp.sum(z**4))
+    smc = taut.SMC(guide, taut.Langevin(20.0), schedules.linear(5), 3)
+    z = jnp.full(guide.shape, 1.5)
+    run = eqx.filter_jit(smc.run_conditional)
+    particles = run(getkey(), steep, z, steep.log_prob(getkey(), z))
+    assert particles.log_z == jnp.inf
+
+
 def test_no_weight_goes_nowhere():
     zero = jnp.full(3, -jnp.inf)
     for scheme in (taut.Systematic(), taut.Multinomial()):

@@ -104,9 +104,10 @@ def _validation(settings: AbstractExperiment, splits: Splits) -> Validation | No
     images = seeded_choice(splits.valid, settings.validation_images)
     examined = isinstance(settings, AbstractExamined)
     aimed = settings.validated if examined else settings.shared
+    # One function, so that one compilation serves every validation.
+    target = lambda parts, key: aimed(parts[0], parts[1], key)
 
     def score(key, model, state):
-        target = lambda parts, key: aimed(parts[0], parts[1], key)
         blocks = lower_end(key, target, (model, state), images, 1, block=len(images))
         return np.mean(gather(list(blocks)).value)
 

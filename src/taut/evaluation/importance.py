@@ -35,20 +35,25 @@ def lower_end(
     `target(model, key)` may share draws among the scores of one example (`Frozen`).
     """
     check_at_least("num", num, 1)
-
-    @eqx.filter_jit
-    def ends(model, keys, xs):
-        def one(key, x):
-            tkey, skey = split(key)
-            aimed = target(model, tkey)
-            score = lambda key: aimed.log_prob(key, x)
-            return weigh(map_particles(score, chunk)(particle_keys(skey, num)))
-
-        return jax.lax.map(lambda kx: one(*kx), (keys, xs))
-
     for first in range(start, len(examples), block):
         xs = jnp.asarray(examples[first : first + block])
-        yield ends(model, example_keys(key, first, len(xs)), xs)
+        yield _lower(target, model, example_keys(key, first, len(xs)), xs, num, chunk)
+
+
+@eqx.filter_jit
+def _lower(target, model, keys, xs, num, chunk):
+    def one(key, x):
+        tkey, skey = split(key)
+        aimed = target(model, tkey)
+        score = lambda key: aimed.log_prob(key, x)
+        return weigh(map_particles(score, chunk)(particle_keys(skey, num)))
+
+    return jax.lax.map(lambda kx: one(*kx), (keys, xs), batch_size=_together(num))
+
+
+def _together(num: int) -> int:
+    """Examples at once, so that about a thousand scores are."""
+    return max(1, 1024 // num)
 
 
 def both_ends(
@@ -65,21 +70,21 @@ def both_ends(
     Simulated together with its latents, each example's upper end is certified.
     """
     check_at_least("num", num, 1)
-
-    @eqx.filter_jit
-    def ends(density, keys):
-        def one(key):
-            xkey, skey = split(key)
-            x, first = density.sample_and_log_prob(xkey)
-            score = lambda key: density.log_prob(key, x)
-            # One pass for both ends of `Averaged(density, num)`: `num` scores below;
-            # above, the draw's own estimate and `num - 1` scores.
-            scores = map_particles(score, chunk)(particle_keys(skey, 2 * num - 1))
-            above = jnp.concatenate([first[None], scores[num:]])
-            return x, log_mean_exp(scores[:num]), log_mean_exp(above)
-
-        return jax.lax.map(one, keys)
-
     for first in range(0, num_examples, block):
         size = min(block, num_examples - first)
-        yield ends(density, example_keys(key, first, size))
+        yield _both(density, example_keys(key, first, size), num, chunk)
+
+
+@eqx.filter_jit
+def _both(density, keys, num, chunk):
+    def one(key):
+        xkey, skey = split(key)
+        x, first = density.sample_and_log_prob(xkey)
+        score = lambda key: density.log_prob(key, x)
+        # One pass for both ends of `Averaged(density, num)`: `num` scores below; above,
+        # the draw's own estimate and `num - 1` scores.
+        scores = map_particles(score, chunk)(particle_keys(skey, 2 * num - 1))
+        above = jnp.concatenate([first[None], scores[num:]])
+        return x, log_mean_exp(scores[:num]), log_mean_exp(above)
+
+    return jax.lax.map(one, keys, batch_size=_together(2 * num))

@@ -9,7 +9,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from ..core.checks import check_at_least, particle_keys, split
 from ..core.combine import refuse_frozen
@@ -78,13 +78,19 @@ class SMC(AbstractSampler[Z]):
         bkey, rkey = split(key)
         sampler, aim = self._held(target)
         start = z if self.kernel.reparameterised else stop(z)
-        ends = sampler._walk(rkey, aim, sampler._retained(bkey, aim, start))
-        particles = self._finish(rkey, target, ends)
+        retained = sampler._retained(bkey, aim, start)
+        particles = self._finish(rkey, target, sampler._walk(rkey, aim, retained))
         put = lambda all, one: all.at[0].set(jnp.asarray(one).astype(all.dtype))
         given = jtu.tree_map(put, particles.value, z)
         log_targets = put(particles.log_target, log_target)
-        where = lambda particles: (particles.value, particles.log_target)
-        return eqx.tree_at(where, particles, (given, log_targets))
+        # A NaN on the retained way back must not lower an upper end.
+        log_weight = jnp.where(_broken(retained), jnp.inf, particles.log_weight)
+        where = lambda particles: (
+            particles.value,
+            particles.log_target,
+            particles.log_weight,
+        )
+        return eqx.tree_at(where, particles, (given, log_targets, log_weight))
 
     def _held(self, target):
         """Hold everything if gradients may not flow through the moves."""
@@ -158,6 +164,13 @@ class SMC(AbstractSampler[Z]):
         if held:
             log_target, log_weight = graft(log_target, fresh), graft(log_weight, fresh)
         return Particles(z, log_target, log_weight, log_likelihood, record)
+
+
+def _broken(retained) -> Bool[Array, ""]:
+    """Whether the densities or the moves of a retained trajectory are NaN anywhere."""
+    first, (later, gaps) = retained
+    numbers = (first.log_q, first.log_gamma, later.log_q, later.log_gamma, gaps)
+    return jnp.any(jnp.stack([jnp.any(jnp.isnan(n)) for n in numbers]))
 
 
 def check_threshold(threshold: float | None) -> None:
