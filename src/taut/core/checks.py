@@ -22,8 +22,9 @@ def particle_keys(key: PRNGKeyArray, num: int) -> PRNGKeyArray:
     devices = dict(jax.sharding.get_abstract_mesh().shape).get("particles", 1)
     if devices == 1 or num % devices:
         return keys
-    spread = jax.sharding.PartitionSpec("particles")
-    return jax.lax.with_sharding_constraint(keys, spread)
+    return jax.lax.with_sharding_constraint(
+        keys, jax.sharding.PartitionSpec("particles")
+    )
 
 
 def _typed(key: PRNGKeyArray) -> PRNGKeyArray:

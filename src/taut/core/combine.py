@@ -128,10 +128,9 @@ class Induced(AbstractDensity[X]):
     def log_prob(self, key, x):
         tkey, rkey = split(key)
         log_target = self.target.log_prob(tkey, x)
-        particles = self.sampler.run_conditional(rkey, self.target, x, log_target)
+        log_z = self.sampler.run_conditional(rkey, self.target, x, log_target).log_z
         # What has no weight is never selected, whatever the others weigh.
-        never = jnp.isneginf(log_target)
-        return jnp.where(never, -jnp.inf, log_target - particles.log_z)
+        return jnp.where(jnp.isneginf(log_target), -jnp.inf, log_target - log_z)
 
 
 class Marginal(AbstractDensity[X], Generic[X, Z]):

@@ -80,10 +80,9 @@ class Path(eqx.Module, Generic[Z]):
         return self._point(position, log_q, log_gamma, slope_q, slope_gamma)
 
     def _point(self, position, log_q, log_gamma, slope_q=None, slope_gamma=None):
-        dtype = position.dtype
-        log_q, log_gamma = log_q.astype(dtype), log_gamma.astype(dtype)
+        one = jnp.ones((), position.dtype)
+        log_q, log_gamma = log_q.astype(one.dtype), log_gamma.astype(one.dtype)
         invalid = (jnp.isnan(log_q) | jnp.isnan(log_gamma)).astype(jnp.int32)
-        one = jnp.ones((), dtype)
         return Point(position, log_q, log_gamma, one, invalid, slope_q, slope_gamma)
 
     def slope(self, t: int | Int[Array, ""], position: Array) -> Float[Array, " D"]:

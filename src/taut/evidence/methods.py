@@ -86,14 +86,19 @@ def moves(dim: int, *, gradient_free: bool) -> Moves:
     return Moves(hmc, 0.5 / dim**0.25, 0.8, _LEAPFROGS, name)
 
 
+def _along(schedule: Schedule, moves: Moves, length: int):
+    """The kernel, and the temperatures its step sizes belong to."""
+    betas = schedule.betas(length)
+    return moves.kernel(jnp.asarray(schedule.step_sizes(betas))), betas
+
+
 def annealed(
     proposal: AbstractExact, schedule: Schedule, moves: Moves, num: int = 8
 ) -> Method:
     """AIS: the length is the number of temperatures."""
 
     def build(length):
-        betas = schedule.betas(length)
-        kernel = moves.kernel(jnp.asarray(schedule.step_sizes(betas)))
+        kernel, betas = _along(schedule, moves, length)
         return Annealed(proposal, kernel, betas, num, last_move=False)
 
     return Method(
@@ -112,8 +117,7 @@ def sequential(
     """SMC: the length is the number of temperatures."""
 
     def build(length):
-        betas = schedule.betas(length)
-        kernel = moves.kernel(jnp.asarray(schedule.step_sizes(betas)))
+        kernel, betas = _along(schedule, moves, length)
         return SMC(proposal, kernel, betas, num, threshold=0.5, last_move=False)
 
     return Method(
