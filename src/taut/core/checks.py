@@ -22,9 +22,8 @@ def particle_keys(key: PRNGKeyArray, num: int) -> PRNGKeyArray:
     devices = dict(jax.sharding.get_abstract_mesh().shape).get("particles", 1)
     if devices == 1 or num % devices:
         return keys
-    return jax.lax.with_sharding_constraint(
-        keys, jax.sharding.PartitionSpec("particles")
-    )
+    spread = jax.sharding.PartitionSpec("particles")
+    return jax.lax.with_sharding_constraint(keys, spread)
 
 
 def _typed(key: PRNGKeyArray) -> PRNGKeyArray:
