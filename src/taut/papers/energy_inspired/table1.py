@@ -31,6 +31,7 @@ def _image_budgets(slow: int, law: Law) -> tuple[Mapping, Mapping]:
         "warm_up": 10_000 // slow,
         "test_images": 2000 if slow == 1 else 500,
         "simulated": 100 if slow == 1 else 50,
+        "simulated_samples": 500,
     }
     return quick | lars, medium | lars
 

@@ -45,7 +45,12 @@ def _continuous_budgets(data: str, law: Law, *, large: bool) -> tuple[Mapping, M
     )
     cheap = {"test_images": 200, "samples": 100, "simulated": 20}
     quick = cheap | {"steps": 6000 // slow, "simulated_samples": 100}
-    medium = {"steps": 80_000 // slow, "test_images": 1000, "simulated": 50}
+    medium = {
+        "steps": 80_000 // slow,
+        "test_images": 1000,
+        "simulated": 50,
+        "simulated_samples": 500,
+    }
     return quick | lars, medium | lars
 
 
