@@ -14,7 +14,7 @@ from taut.core.combine import Conditioned
 from taut.nn.hierarchical import Branches, Reverse, Root
 from taut.papers import hierarchical
 from taut.papers.experiment import AbstractExperiment
-from taut.papers.hierarchical import toy_figures, toy_runs
+from taut.papers.hierarchical import theory, toy_figures, toy_runs
 from taut.papers.hierarchical.guides import Hierarchy
 from taut.papers.hierarchical.images import HierarchicalVAE, make_model, sides
 from taut.papers.hierarchical.published import TABLES
@@ -235,11 +235,40 @@ def test_a_figure_leaves_picture_and_numbers(
 
 
 def test_variance_vanishes_and_the_bound_stays_loose():
-    rows = toy_figures.loose_sequence()
+    rows = theory.loose_sequence()
     spreads = [row["variance_log_w"] for row in rows]
     assert spreads == sorted(spreads, reverse=True)
     assert spreads[-1] < 2e-3
     assert abs(rows[-1]["mean_log_w"] - np.log(0.5)) < 1e-3
+    for n, level in ((10, 2.0), (1000, 100.0), (100_000, 2.0)):
+        # The mean of w beyond any level does not vanish: not uniformly integrable.
+        assert theory.tail(n, level) > 0.5
+    for row in rows:
+        high, p = 0.5 * (1 + row["n"]), 1 / row["n"]
+        w, probs = np.array([0.5, high]), np.array([1 - p, p])
+        mean = probs @ np.log(w)
+        assert np.isclose(probs @ w, 1.0)
+        assert np.isclose(row["mean_log_w"], mean)
+        assert np.isclose(row["variance_log_w"], probs @ (np.log(w) - mean) ** 2)
+
+
+@pytest.mark.parametrize("figure", [theory.sequence, theory.divergences])
+def test_figures_without_training(figure, tmp_path):
+    figure(tmp_path, "quick")
+    (picture,) = tmp_path.glob("*.svg")
+    assert picture.read_text().startswith("<svg")
+    (record,) = tmp_path.glob("*.json")
+    assert json.loads(record.read_text())["command"].startswith("taut reproduce")
+
+
+def test_convex_functions_are_divergences():
+    """`E f(w)` of a Bernoulli pair, against its sums; and chi-square above KL."""
+    p, q = np.array([0.3, 0.7]), np.array([0.6, 0.4])
+    reverse, forward, square = (q @ fn(p / q) for fn in theory.CONVEX.values())
+    assert np.isclose(reverse, q @ np.log(q / p))
+    assert np.isclose(forward, p @ np.log(p / q))
+    assert np.isclose(square, ((p - q) ** 2 / q).sum())
+    assert square > forward
 
 
 # -- bad input ------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ..experiment import Preset
 from .rows import IMAGES
+from .theory import FIGURES as THEORY
 from .toy_figures import FIGURES as TOY_FIGURES
 from .toy_rows import TOYS
 
 PRESETS: tuple[Preset, ...] = (*TOYS, *IMAGES)
-FIGURES: dict[str, Callable[[Path, str], None]] = dict(TOY_FIGURES)
+FIGURES: dict[str, Callable[[Path, str], None]] = {**TOY_FIGURES, **THEORY}

@@ -11,16 +11,7 @@ from jaxtyping import Array
 
 from ...rundir import write_json
 from . import toy_pictures as draw
-from .toy import (
-    LOG_Z,
-    AbstractObjective,
-    Bound,
-    ChiSquare,
-    Rooted,
-    Variance,
-    Walking,
-    Weighed,
-)
+from .toy import LOG_Z, Rooted, Walking, Weighed
 from .toy_runs import Trained, along, mean_weights, points, trained, weights
 
 BUDGETS = {"quick": (5, 1000), "medium": (25, 5000), "full": (25, 5000)}
@@ -35,23 +26,25 @@ def variance(folder: Path, budget: str) -> None:
         for name, apart in COMMON.items()
     }
     curves = {name: along(run) for name, run in runs.items()}
-    record = {"last": _last(curves), "curves": _lists(curves)}
-    _save(folder, "variance", budget, seeds, runs, record)
+    record = {"last": last(curves), "curves": lists(curves)}
+    save(folder, "variance", budget, seeds, runs, record)
     panels = {
         "bound": "bound, nats",
         "variance_log_w": "Var(log w)",
         "chi_square": "Var(w)",
     }
-    _write(folder, "variance", draw.curves(curves, panels))
+    write(folder, "variance", draw.curves(curves, panels))
 
 
-def correlation(folder: Path, budget: str, num: int = 20_000) -> None:
+def correlation(
+    folder: Path, budget: str, num: int = 20_000, power: float = 1.0
+) -> None:
     """Figure 4: correlations of the weights of proposals trained with a common root,
     and with a root each; in both cases they are then drawn from a common one.
     """
     seeds, steps = BUDGETS[budget]
     runs = {
-        name: trained(Rooted(3, 1.0, independent=apart), seeds, steps=steps)
+        name: trained(Rooted(3, power, independent=apart), seeds, steps=steps)
         for name, apart in COMMON.items()
     }
     found = {
@@ -60,17 +53,23 @@ def correlation(folder: Path, budget: str, num: int = 20_000) -> None:
     }
     record = {
         name: {
-            k: v.mean(axis=0).tolist() if k == "matrix" else _mean(v)
+            k: v.mean(axis=0).tolist() if k == "matrix" else mean(v)
             for k, v in entry.items()
         }
         for name, entry in found.items()
     }
     one, other = found.values()
-    paired = {k: _mean(one[k] - other[k]) for k in one if k != "matrix"}
-    record = {"draws": num, **record, "difference by seed": paired}
-    _save(folder, "correlation", budget, seeds, runs, record)
+    paired = {k: mean(one[k] - other[k]) for k in one if k != "matrix"}
+    record = {"draws": num, "power": power, **record, "difference by seed": paired}
+    figure = "correlation" if power == 1 else f"correlation-power-{power:g}"
+    save(folder, figure, budget, seeds, runs, record)
     matrices = {name: entry["matrix"].mean(axis=0) for name, entry in found.items()}
-    _write(folder, "correlation", draw.matrices(matrices))
+    write(folder, figure, draw.matrices(matrices))
+
+
+def equal_weights(folder: Path, budget: str) -> None:
+    """Figure 4 with power 0, where the weights are as the paper's text defines them."""
+    correlation(folder, budget, power=0.0)
 
 
 def _dependence(found: Array) -> dict[str, np.ndarray]:
@@ -97,61 +96,31 @@ def proposals(folder: Path, budget: str) -> None:
     runs = {name: trained(kind, 1, steps=steps) for name, kind in kinds.items()}
     found = {n: points(run.first, jr.key(2), 1500) for n, run in runs.items()}
     record = {
-        name: {"last_bound": _mean(along(run)["bound"][-1]), **_spread(*found[name])}
+        name: {"last_bound": mean(along(run)["bound"][-1]), **_spread(*found[name])}
         for name, run in runs.items()
     }
-    _save(folder, "proposals", budget, 1, runs, record)
-    _write(folder, "proposals", draw.scatter(found))
+    save(folder, "proposals", budget, 1, runs, record)
+    write(folder, "proposals", draw.scatter(found))
 
 
 def learned_weights(folder: Path, budget: str) -> None:
-    """Figure 7: learned weights after 50 steps and at the end, averaged over roots."""
+    """Figure 7: learned weights after 50 steps and at the end, averaged over roots;
+    and, in a picture of their own, the proposals that they weigh.
+    """
     _, steps = BUDGETS[budget]
     runs = {f"{n} steps": trained(Weighed(3), 1, steps=n) for n in (50, steps)}
     maps = {n: np.asarray(mean_weights(r.first, jr.key(3))) for n, r in runs.items()}
     record = {
-        name: {"last_bound": _mean(along(run)["bound"][-1])}
+        name: {"last_bound": mean(along(run)["bound"][-1])}
         for name, run in runs.items()
     }
-    _save(folder, "weights", budget, 1, runs, record)
-    _write(folder, "weights", draw.maps(maps))
+    found = {n: points(run.first, jr.key(2), 1500) for n, run in runs.items()}
+    save(folder, "weights", budget, 1, runs, record)
+    write(folder, "weights", draw.maps(maps))
+    write(folder, "weights-proposals", draw.scatter(found))
 
 
-def theory(folder: Path, budget: str) -> None:
-    """KL, Var(log w) and chi-square along training, by what is minimised; and a
-    sequence whose variance vanishes while the bound stays loose.
-    """
-    seeds, steps = min(BUDGETS[budget][0], 5), BUDGETS[budget][1]
-    aims: Mapping[str, AbstractObjective] = {
-        "bound": Bound(),
-        "Var(log w)": Variance(),
-        "chi-square": ChiSquare(),
-    }
-    runs = {
-        name: trained(Rooted(3, 1.0), seeds, steps=steps, objective=aim)
-        for name, aim in aims.items()
-    }
-    curves = {name: along(run) for name, run in runs.items()}
-    record = {"last": _last(curves), "sequence": loose_sequence()}
-    record["curves"] = _lists(curves)
-    _save(folder, "theory", budget, seeds, runs, record)
-    panels = {"kl": "KL", "variance_log_w": "Var(log w)", "chi_square": "chi-square"}
-    _write(folder, "theory", draw.curves(curves, panels))
-
-
-def loose_sequence() -> list[dict[str, float]]:
-    """`w_n = 1/2`, but `(1 + p)/(2 p)` with probability `p = 1/n`: the mean is one."""
-    rows = []
-    for n in (10, 100, 1000, 10_000, 100_000):
-        p = 1 / n
-        jump = np.log((1 + p) / p)  # between the logs of the two values
-        mean = np.log(0.5) + p * jump
-        spread = p * (1 - p) * jump**2
-        rows.append({"n": n, "variance_log_w": spread, "mean_log_w": mean})
-    return rows
-
-
-def _mean(values: np.ndarray) -> dict[str, float]:
+def mean(values: np.ndarray) -> dict[str, float]:
     """Over seeds, with the standard error of the mean where there are several."""
     values = np.asarray(values, float)
     error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
@@ -168,7 +137,7 @@ def _spread(zs: Array, root: Array) -> dict[str, Any]:
     return {"explained_by_root": shares}
 
 
-def _lists(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+def lists(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Means and standard deviations over seeds, step by step."""
     summary = lambda v: {
         "mean": v.mean(axis=1).round(5).tolist(),
@@ -180,15 +149,15 @@ def _lists(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     }
 
 
-def _last(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+def last(curves: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """The last report's numbers: means over seeds."""
     return {
-        name: {k: _mean(v[-1]) for k, v in curve.items() if k != "step"}
+        name: {k: mean(v[-1]) for k, v in curve.items() if k != "step"}
         for name, curve in curves.items()
     }
 
 
-def _save(
+def save(
     folder: Path,
     name: str,
     budget: str,
@@ -208,7 +177,7 @@ def _save(
     write_json(folder / f"hierarchical-{name}.json", about | record)
 
 
-def _write(folder: Path, name: str, picture: str) -> None:
+def write(folder: Path, name: str, picture: str) -> None:
     (folder / f"hierarchical-{name}.svg").write_text(picture)
 
 
@@ -217,5 +186,5 @@ FIGURES: dict[str, Callable[[Path, str], None]] = {
     "variance": variance,
     "correlation": correlation,
     "weights": learned_weights,
-    "theory": theory,
+    "correlation-power-0": equal_weights,
 }
