@@ -10,7 +10,7 @@ import taut
 from taut import schedules
 
 from . import problems as p
-from .registry import DensityCase, SamplerCase, density_case, sampler_case
+from .registry import DensityCase, SamplerCase, density_case, sampler_case, thorough
 
 
 def gaussian_case(sampler):
@@ -41,11 +41,13 @@ def annealed_random_walk():
 
 
 @sampler_case
+@thorough
 def annealed_langevin():
     return annealed(taut.Langevin(0.3), schedules.linear(2))
 
 
 @sampler_case
+@thorough
 def metropolis_at_the_target():
     """MH-HMC: everything at the target."""
     return annealed(taut.HMC(0.4, 2), schedules.constant(2))
@@ -71,11 +73,13 @@ def smc_systematic():
 
 
 @sampler_case
+@thorough
 def smc_multinomial():
     return sequential(taut.RandomWalk(0.4), resampling=taut.Multinomial())
 
 
 @sampler_case
+@thorough
 def smc_when_few_count():
     return sequential(taut.Langevin(0.2), threshold=0.9, last_move=False)
 
@@ -138,6 +142,7 @@ def filter_of_states():
 
 
 @sampler_case
+@thorough
 def filter_when_few_count():
     return finite_chain_case(
         finite_filter(resampling=taut.Multinomial(), threshold=0.8)
@@ -156,6 +161,7 @@ def state_space():
 
 
 @density_case
+@thorough
 def filtered():
     """A density over sequences of coins, from both sides."""
     density = taut.Marginal(finite_chain(), Blind(finite_filter()))
@@ -201,6 +207,7 @@ def kalman_observations():
 
 
 @sampler_case
+@thorough
 def filter_of_kalman():
     """The joint of states and observations is one Gaussian."""
     model, y = kalman_model(), kalman_observations()

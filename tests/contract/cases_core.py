@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import taut
 
 from . import problems as p
-from .registry import DensityCase, SamplerCase, density_case, sampler_case
+from .registry import DensityCase, SamplerCase, density_case, sampler_case, thorough
 
 
 @density_case
@@ -56,6 +56,7 @@ def joint():
 
 
 @density_case
+@thorough
 def joint_of_estimates():
     """A model whose prior is only estimated."""
     base = taut.Joint(p.other_proposal(), p.uniform_rows())
@@ -71,6 +72,7 @@ def induced():
 
 
 @density_case
+@thorough
 def induced_of_induced():
     inner = induced().density
     target = taut.Tilted(inner, p.Table(jnp.array([-0.5, 0.5, 0.3, -0.4])))
@@ -79,6 +81,7 @@ def induced_of_induced():
 
 
 @density_case
+@thorough
 def induced_gaussian():
     """A better guide than its proposal, as a density of its own."""
     density = taut.Induced(p.gaussian_target(), taut.Importance(p.gaussian_guide(), 3))
@@ -94,6 +97,7 @@ def marginal():
 
 
 @density_case
+@thorough
 def marginal_of_induced():
     """A VAE with an estimated prior."""
     joint = taut.Joint(induced().density, p.finite_rows())
@@ -109,6 +113,7 @@ def averaged():
 
 
 @density_case
+@thorough
 def averaged_induced():
     return DensityCase(taut.Averaged(induced().density, 3), p.uniform_states())
 
@@ -127,6 +132,7 @@ def semi_implicit():
 
 
 @density_case
+@thorough
 def sivi():
     posterior = p.gaussian_posterior()
     variance = jnp.exp(2 * posterior.log_scale)
@@ -142,6 +148,7 @@ def gaussian_case(sampler):
 
 
 @sampler_case
+@thorough
 def elbo():
     return gaussian_case(taut.Importance(p.gaussian_guide()))
 
@@ -152,21 +159,25 @@ def importance():
 
 
 @sampler_case
+@thorough
 def importance_in_chunks():
     return gaussian_case(taut.Importance(p.gaussian_guide(), 5, chunk=2))
 
 
 @sampler_case
+@thorough
 def importance_dreg():
     return gaussian_case(taut.Importance(p.gaussian_guide(), 3, draw=taut.dreg))
 
 
 @sampler_case
+@thorough
 def importance_sir():
     return gaussian_case(taut.Importance(p.gaussian_guide(), 3, draw=taut.sir))
 
 
 @sampler_case
+@thorough
 def importance_vimco():
     target = p.finite_target()
     logits = p.finite_logits(target)
@@ -182,6 +193,7 @@ def importance_sivi():
 
 
 @sampler_case
+@thorough
 def importance_estimated():
     """A model with an estimated prior, at an observation it made itself."""
     joint = taut.Joint(induced().density, p.finite_rows())

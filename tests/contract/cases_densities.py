@@ -15,7 +15,7 @@ from taut.densities import synthetic
 from taut.densities.truncated_rejection import log_closed_form
 
 from . import problems as p
-from .registry import DensityCase, SamplerCase, density_case, sampler_case
+from .registry import DensityCase, SamplerCase, density_case, sampler_case, thorough
 
 
 class Slope(eqx.Module):
@@ -54,6 +54,7 @@ def exact_numpyro():
 
 
 @density_case
+@thorough
 def exact_positive():
     density = taut.Exact(npd.Gamma(3.0, 1.5))
     known = lambda x: 3 * jnp.log(1.5) + 2 * jnp.log(x) - 1.5 * x - jnp.log(2.0)
@@ -61,6 +62,7 @@ def exact_positive():
 
 
 @density_case
+@thorough
 def exact_counts():
     density = taut.Exact(npd.Binomial(2, probs=jnp.array([0.3, 0.6])))
     probs = jnp.array([[0.49, 0.42, 0.09], [0.16, 0.48, 0.36]])
@@ -119,6 +121,7 @@ def self_normalized():
 
 
 @density_case
+@thorough
 def self_normalized_gaussian():
     """Its density by quadrature over the other point."""
     density = taut.SelfNormalized(line(1.0), Slope(jnp.array(1.0)), 2)
@@ -202,6 +205,7 @@ def truncated_rejection_prior():
 
 
 @density_case
+@thorough
 def truncated_rejection_estimated():
     """The proposal itself is only estimated."""
     density = taut.TruncatedRejection(finite_snis(2), p.Table(jnp.arange(4.0) - 2), 3)
@@ -282,6 +286,7 @@ def hamiltonian_importance():
 
 
 @density_case
+@thorough
 def hamiltonian_importance_bent():
     """Its density by quadrature over the momentum."""
     guide = LinearMomentum(jnp.array(-0.2), jnp.array(0.1))
@@ -303,6 +308,7 @@ def hamiltonian_importance_bent():
 
 
 @density_case
+@thorough
 def hamiltonian_importance_vae():
     """A VAE is the proposal."""
     vae = taut.Marginal(p.gaussian_joint(1), taut.Amortized(p.LinearGuide(), 2))

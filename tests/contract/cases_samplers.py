@@ -9,7 +9,7 @@ import taut
 from taut.recipes import SemiImplicit
 
 from . import problems as p
-from .registry import DensityCase, SamplerCase, density_case, sampler_case
+from .registry import DensityCase, SamplerCase, density_case, sampler_case, thorough
 
 
 def gaussian_case(sampler):
@@ -57,6 +57,7 @@ def companions():
 
 
 @sampler_case
+@thorough
 def multiple_equal():
     return gaussian_case(taut.MultipleImportance(unlike()))
 
@@ -67,16 +68,19 @@ def multiple_balance():
 
 
 @sampler_case
+@thorough
 def multiple_cubed():
     return gaussian_case(taut.MultipleImportance(unlike(), taut.PowerWeights(3.0)))
 
 
 @sampler_case
+@thorough
 def multiple_network():
     return gaussian_case(taut.MultipleImportance(unlike(), taut.NetworkWeights(gate())))
 
 
 @sampler_case
+@thorough
 def multiple_estimated():
     """Proposals of which one is only estimated: constant weights."""
     proposals = (near(0.1, 1.1), semi_implicit())
@@ -103,6 +107,7 @@ def correlated():
 
 
 @sampler_case
+@thorough
 def dependent_equal():
     """J-IWAE."""
     return gaussian_case(taut.MultipleImportance(correlated()))
@@ -169,23 +174,27 @@ def hierarchical_network():
 
 
 @sampler_case
+@thorough
 def hierarchical_by_branch():
     weights = taut.FixedWeights((0.2, 0.5, 0.3))
     return gaussian_case(hierarchical(weights, reverse=taut.ByBranch(Reverse())))
 
 
 @sampler_case
+@thorough
 def hierarchical_apart():
     """A root for every branch."""
     return gaussian_case(hierarchical(taut.PowerWeights(1.0), shared=False))
 
 
 @sampler_case
+@thorough
 def hierarchical_apart_by_branch():
     return gaussian_case(hierarchical(reverse=taut.ByBranch(Reverse()), shared=False))
 
 
 @sampler_case
+@thorough
 def hierarchical_estimated():
     """The reverse model is only estimated."""
     spread = jnp.full(2, 0.5 * jnp.log(0.5))
@@ -208,6 +217,7 @@ def chained_markov():
 
 
 @sampler_case
+@thorough
 def chained_adaptive():
     """Each proposal is placed by all draws before it."""
     q = near(0.1, 1.2)
@@ -225,6 +235,7 @@ def refined(steps=3, **kwargs):
 
 
 @sampler_case
+@thorough
 def refined_dependent():
     return gaussian_case(refined())
 
@@ -244,18 +255,21 @@ def refined_full():
 
 
 @sampler_case
+@thorough
 def refined_double():
     weights = taut.FixedWeights((0.1, 0.2, 0.3, 0.4))
     return gaussian_case(refined(weights=weights, double=True, draw=taut.unrolled))
 
 
 @sampler_case
+@thorough
 def refined_last():
     """SVI."""
     return gaussian_case(refined(2, weights=taut.FixedWeights((0.0, 0.0, 1.0))))
 
 
 @sampler_case
+@thorough
 def refined_resampled():
     draw = functools.partial(taut.resampled, indices=2)
     return gaussian_case(refined(2, momentum=0.5, draw=draw))

@@ -3,6 +3,9 @@
 Add a file `cases_<area>.py` with decorated functions that return a case; and a file
 `sabotage_<area>.py` with broken variants, which the contract must catch. The cases are
 made when they are run, so their modules cost nothing to import.
+
+The quick tier runs a case of every class, and of every nesting that the library
+promises; other variants of a class are `@thorough`, below `@density_case`.
 """
 
 import dataclasses
@@ -12,11 +15,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import pytest
 
 from taut.testing import Report, check_density, check_sampler
 
 DENSITIES: dict[str, Callable[[], "DensityCase"]] = {}
 SAMPLERS: dict[str, Callable[[], "SamplerCase"]] = {}
+THOROUGH: set[Callable] = set()
 BROKEN: dict[str, tuple[str, Callable[[], "DensityCase | SamplerCase"]]] = {}
 
 
@@ -41,6 +46,23 @@ def density_case(make: Callable[[], DensityCase]) -> Callable[[], DensityCase]:
 def sampler_case(make: Callable[[], SamplerCase]) -> Callable[[], SamplerCase]:
     """Register a sampler."""
     return _register(SAMPLERS, make)
+
+
+def thorough(make: Callable) -> Callable:
+    """Leave a variant of a class that has a quick case to the thorough tier."""
+    THOROUGH.add(make)
+    return make
+
+
+def by_tier(cases: dict[str, Callable]) -> list:
+    """The names of cases as test parameters, marked by their tier."""
+    marks = lambda make: pytest.mark.thorough if make in THOROUGH else ()
+    return [pytest.param(name, marks=marks(make)) for name, make in cases.items()]
+
+
+def quick(cases: dict[str, Callable]) -> list:
+    """The cases of the quick tier, made."""
+    return [make() for make in cases.values() if make not in THOROUGH]
 
 
 def broken_case(law: str) -> Callable:

@@ -1,6 +1,8 @@
 """Shared draws are sound in a lower end, wrong in an upper end, and refused there."""
 
 import itertools
+from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -151,3 +153,30 @@ def test_samples_refuse_it():
 def test_conditional_scores_refuse_it():
     with pytest.raises(TypeError, match=WORDS):
         taut.Induced(frozen_target(), sampler()).log_prob(jr.key(0), X)
+
+
+class Written(taut.AbstractTarget):
+    """A target by a plain function."""
+
+    fn: Callable
+    exact: ClassVar[bool] = True
+
+    def log_prob(self, key, x):
+        return self.fn(x)
+
+
+def test_closures_are_searched():
+    """Also a closure's closure, and one that closes over itself."""
+    target = frozen_target()
+
+    def score(z):
+        return target.log_prob(jr.key(0), z)
+
+    def again(z, depth=0):
+        return score(z) if depth else again(z, 1)
+
+    for fn in (score, lambda z: score(z), again):
+        with pytest.raises(TypeError, match=WORDS):
+            sampler().run_conditional(jr.key(0), Written(fn), X, jnp.zeros(()))
+    fine = Written(lambda z: jnp.where(z == X, 0.0, -1.0))
+    assert sampler().run_conditional(jr.key(0), fine, X, jnp.zeros(())).log_z > -1

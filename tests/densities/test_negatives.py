@@ -184,3 +184,20 @@ def test_refusals(getkey):
         leave_one_out(getkey(), inner, energy(), NUM, first)
     with pytest.raises(ValueError, match="at least 3"):
         linearised(getkey(), taut.Bernoulli(coins()), energy(), 2, first)
+
+
+def test_impossible_points_are_no_nan():
+    """Fresh points, and the one in hand, without weight."""
+    wall = lambda x: jnp.where(x[0] > 0.5, jnp.inf, x[1])
+
+    @jax.jit
+    def total(logits, first):
+        make = lambda logits: leave_one_out(
+            jr.key(2), taut.Bernoulli(logits), wall, 6, first
+        )
+        return jax.value_and_grad(make)(logits)
+
+    for first in (0.0, -jnp.inf):
+        value, slope = total(jnp.zeros(2), first)
+        assert jnp.isfinite(value)
+        assert jnp.isfinite(slope).all()

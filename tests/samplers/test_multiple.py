@@ -323,3 +323,56 @@ def test_recipes():
         taut.Normal(jnp.zeros(2), jnp.zeros(2)), jnp.sum, 3, p.Linear(), guide
     )
     assert jnp.isfinite(vae.log_prob(key, x))
+
+
+class Cliff(eqx.Module):
+    """No number beyond the cliff, far from the posterior."""
+
+    def __call__(self, z):
+        return jnp.where(z[0] > 20, jnp.nan, 0.0)
+
+
+def broken_target():
+    return taut.Tilted(p.gaussian_posterior(), Cliff())
+
+
+def far_and_near(weights):
+    return taut.MultipleImportance([near(50.0, 1.0), near(0.1, 1.2)], weights)
+
+
+def far_branch_and_near(weights):
+    def branch(root):
+        q = p.gaussian_posterior()
+        shift = jnp.array([[50.0], [0.1]])
+        spread = jnp.broadcast_to(q.log_scale + 0.1, (2, 2))
+        return eqx.filter_vmap(taut.Normal)(q.loc[None] + shift, spread)
+
+    root = taut.Normal(jnp.zeros(2), jnp.zeros(2))
+    return taut.Hierarchical(root, branch, lambda z: root, 2, weights)
+
+
+def both_ends(sampler):
+    target, exact = broken_target(), p.gaussian_posterior().sample(jr.key(3))
+
+    @jax.jit
+    def ends(key):
+        log_target = target.log_prob(key, exact)
+        above = sampler.run_conditional(key, target, exact, log_target)
+        return jnp.stack([sampler.run(key, target).log_z, above.log_z])
+
+    return ends(jr.key(1))
+
+
+@pytest.mark.parametrize("make", [far_and_near, far_branch_and_near])
+def test_a_zero_weight_beside_nan(make):
+    """What has the weight zero does no harm; with any other, NaN is not hidden."""
+    assert jnp.isfinite(both_ends(make(taut.FixedWeights((0.0, 1.0))))).all()
+    assert jnp.isnan(both_ends(make(taut.FixedWeights((0.01, 0.99))))).all()
+
+
+def test_a_zero_weight_is_the_other_proposal_alone():
+    run = lambda sampler: sampler.run(jr.key(1), broken_target())
+    both = run(far_and_near(taut.FixedWeights((0.0, 1.0))))
+    z = both.value[1]
+    log_q = near(0.1, 1.2).log_density(z)
+    assert jnp.allclose(both.log_z, p.gaussian_posterior().log_density(z) - log_q)

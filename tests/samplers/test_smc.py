@@ -176,3 +176,26 @@ def test_refusals(getkey):
     frozen = taut.Frozen(p.gaussian_target(), key)
     with pytest.raises(TypeError, match="Frozen"):
         smc.run_conditional(key, frozen, jnp.zeros(2), jnp.zeros(()))
+
+
+class Lost(eqx.Module):
+    """A proposal that has no density after states above 1."""
+
+    def __call__(self, z, observed):
+        log_scale = jnp.where(z > 1, jnp.nan, 0.0)
+        return taut.Normal(0.9 * z, log_scale)
+
+
+def test_nan_on_the_retained_trajectory_is_no_upper_end_below_the_truth(getkey):
+    """The proposal breaks down where the given trajectory goes."""
+    model, y = cases.kalman_model(), cases.kalman_observations()
+    target = taut.Conditioned(model, y)
+    filtered = taut.ParticleFilter(cases.NearlyFirst(), Lost(), 3)
+
+    @jax.jit
+    def above(key, z):
+        log_target = target.log_prob(key, z)
+        return filtered.run_conditional(key, target, z, log_target).log_z
+
+    assert above(getkey(), jnp.array([0.2, 1.5, 0.3])) == jnp.inf
+    assert jnp.isfinite(above(getkey(), jnp.array([0.2, 0.3, 1.5])))

@@ -1,6 +1,7 @@
 """Ways to make a density, or a target, out of others."""
 
 from collections.abc import Callable
+from inspect import isfunction
 from typing import ClassVar, Generic, TypeVar
 
 import equinox as eqx
@@ -52,8 +53,7 @@ class Joint(AbstractDensity[tuple[Z, X]]):
         return (z, x), lz + lx
 
     def log_prob(self, key, x):
-        lz, lx = self.log_terms(key, x)
-        return lz + lx
+        return sum(self.log_terms(key, x))
 
 
 class Conditioned(AbstractTarget[Z], Generic[Z, X]):
@@ -99,10 +99,18 @@ class Frozen(AbstractTarget[X]):
         return self.target.log_prob(self.key, x)
 
 
-def refuse_frozen(tree: PyTree, where: str) -> None:
-    """Raise where a `Frozen` target would make an upper end wrong."""
+def refuse_frozen(tree: PyTree, where: str, seen: frozenset = frozenset()) -> None:
+    """Raise where a `Frozen` target would make an upper end wrong.
+
+    It is looked for in `tree`, and in what plain functions there have closed over.
+    """
     is_frozen = lambda node: isinstance(node, Frozen)
-    if any(is_frozen(node) for node in jtu.tree_leaves(tree, is_leaf=is_frozen)):
+    nodes = jtu.tree_leaves(tree, is_leaf=is_frozen)
+    functions = {node for node in nodes if isfunction(node)} - seen
+    cells = [cell.cell_contents for f in functions for cell in f.__closure__ or ()]
+    if cells:
+        refuse_frozen(cells, where, seen | functions)
+    if any(map(is_frozen, nodes)):
         raise TypeError(
             f"{where} met a `Frozen` target. Estimates with shared draws are averaged "
             "soundly in a lower end; in an upper end they are not independent, and it "

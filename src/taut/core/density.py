@@ -22,6 +22,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .checks import check_scalar, split
 
 X = TypeVar("X")
+S = TypeVar("S")
+Y = TypeVar("Y")
 
 
 class AbstractTarget(eqx.Module, Generic[X]):
@@ -100,3 +102,21 @@ class AbstractReparameterised(AbstractExact[X]):
 
     def draw(self, key):
         return self.from_noise(self.noise(key))
+
+
+class AbstractSequence(AbstractDensity[tuple[S, Y]], Generic[S, Y]):
+    """States that unfold in time, and what is observed of them; every leaf has a
+    leading axis of time. `log_prob` is the sum of the two methods below over time.
+    """
+
+    length: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def log_first(self, key: PRNGKeyArray, state: S, observed: Y) -> Float[Array, ""]:
+        """Of the first state and what is observed of it."""
+
+    @abc.abstractmethod
+    def log_next(
+        self, key: PRNGKeyArray, before: S, state: S, observed: Y
+    ) -> Float[Array, ""]:
+        """Of a later state, given the one before, and what is observed of it."""

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
 import jax
-import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -20,6 +19,7 @@ from ..core.checks import check_at_least, check_scalar, particle_keys, split
 from ..core.density import AbstractDensity
 from ..core.gradient import stop
 from ..core.numerics import log_sum_exp
+from ..leave_one_out import log_sum_of_others, signal, sum_of_others
 from .stage import draw_with_path, last_coins, last_stage
 from .straight_through import relaxed_coins
 
@@ -75,9 +75,9 @@ def leave_one_out(key, proposal, energy, num, first):
     log_weight, log_q = jax.vmap(one)(particle_keys(key, num - 1))
     total = _total(first, log_weight)
     first, lw = stop(first), stop(log_weight)
-    mean = (first + jnp.sum(lw) - lw) / (num - 1)
-    baseline = jnp.logaddexp(jnp.logaddexp(first, _without_each(lw)), mean)
-    return total + _credit(stop(total) - baseline, log_q)
+    mean = (first + sum_of_others(lw)) / (num - 1)
+    baseline = jnp.logaddexp(jnp.logaddexp(first, log_sum_of_others(lw)), mean)
+    return total + _credit(signal(stop(total), baseline), log_q)
 
 
 def linearised(key, proposal, energy, num, first):
@@ -107,14 +107,14 @@ def linearised(key, proposal, energy, num, first):
     log_weight, log_q, fit, lift = jax.vmap(one)(particle_keys(key, num - 1))
     total = _total(first, log_weight)
     first, lw = stop(first), stop(log_weight)
-    without = _without_each(lw)
+    without = log_sum_of_others(lw)
     baseline = jnp.logaddexp(jnp.logaddexp(first, without), without - jnp.log(num - 2))
     scale = jnp.maximum(jnp.max(lw), jnp.max(fit[0]))
     # d log(total) = dw / total; 60: no overflow where one weight is everything.
     rho = _slopes(lw - scale, fit[0] - scale, *fit[1:])
     rho = rho * jnp.exp(jnp.minimum(scale - baseline, 60.0))
-    signal = stop(total) - baseline - rho * fit[1]
-    return total + _credit(signal, log_q) + jnp.sum(rho * lift)
+    brought = signal(stop(total), baseline) - rho * fit[1]
+    return total + _credit(brought, log_q) + jnp.sum(rho * lift)
 
 
 def _slopes(log_weight, log_middle, line, spread, strength=4.0):
@@ -138,14 +138,6 @@ def _total(first: Scalar, log_weight: Float[Array, " n"]) -> Scalar:
     return log_sum_exp(jnp.stack([first, log_sum_exp(log_weight)]))
 
 
-def _credit(signal: Float[Array, " n"], log_q: Float[Array, " n"]) -> Scalar:
-    """Zero, whose derivative is `sum_j signal_j d log q(x_j)`."""
-    return jnp.sum(stop(signal) * (log_q - stop(log_q)))
-
-
-def _without_each(log_weight: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Entry j: the log of the sum of all weights but the j-th, in O(n)."""
-    nothing = jnp.full(1, -jnp.inf, log_weight.dtype)
-    before = jnp.concatenate([nothing, lax.cumlogsumexp(log_weight)[:-1]])
-    after = lax.cumlogsumexp(log_weight, reverse=True)[1:]
-    return jnp.logaddexp(before, jnp.concatenate([after, nothing]))
+def _credit(brought: Float[Array, " n"], log_q: Float[Array, " n"]) -> Scalar:
+    """Zero, whose derivative is `sum_j brought_j d log q(x_j)`."""
+    return jnp.sum(stop(brought) * (log_q - stop(log_q)))

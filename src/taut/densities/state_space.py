@@ -12,8 +12,7 @@ import jax.tree_util as jtu
 
 from ..core.checks import check_at_least, particle_keys, split
 from ..core.combine import refuse_frozen
-from ..core.density import AbstractDensity
-from ..core.sequence import AbstractSequence
+from ..core.density import AbstractDensity, AbstractSequence
 
 S = TypeVar("S")
 Y = TypeVar("Y")

@@ -42,7 +42,9 @@ def run_conditional_many(
     target: AbstractTarget,
     points: Float[Array, "R D"],
 ) -> Record:
-    """Conditional runs, each from its own draw of the posterior: the upper end."""
+    """Conditional runs, each from its own draw of the posterior: the upper end. Of
+    samplers whose first particle is the one that was given.
+    """
     block = lambda keys, points: _conditional_runs(keys, sampler, target, points)
     return _in_blocks(block, keys, points)
 
@@ -64,16 +66,25 @@ def _conditional_runs(keys, sampler, target, points) -> Record:
     def one(pair):
         key, z = pair
         log_target = target.log_prob(key, z)
-        return _record(sampler.run_conditional(key, target, z, log_target))
+        given = sampler.run_conditional(key, target, z, log_target)
+        return _record(given, conditional=True)
 
     return jax.lax.map(one, (keys, points))
 
 
-def _record(particles: Particles) -> Record:
+def _record(particles: Particles, *, conditional: bool = False) -> Record:
+    """A weight that is no number counts as zero, and an infinite one does in a lower
+    end. An upper end says nothing rather than fall below the truth: infinite weights
+    stay, and the given particle's is infinite if it is NaN.
+    """
     weight = particles.log_weight
     bad = jnp.isnan(weight)
     infinite = jnp.isposinf(weight)
-    weight = jnp.where(bad | infinite, -jnp.inf, weight)
+    if conditional:
+        weight = weight.at[0].set(jnp.where(bad[0], jnp.inf, weight[0]))
+        weight = jnp.where(jnp.isnan(weight), -jnp.inf, weight)
+    else:
+        weight = jnp.where(bad | infinite, -jnp.inf, weight)
     record = particles.diagnostics
     log_ratio = None
     acceptance, invalid = jnp.full((), jnp.nan), jnp.sum(bad)

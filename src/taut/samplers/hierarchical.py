@@ -18,7 +18,13 @@ from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from .hierarchical_gradient import RootDraw, root_reparam
 from .proposals import known, take
-from .weights import AbstractWeights, EqualWeights, exact_for_weights, log_weights_at
+from .weights import (
+    AbstractWeights,
+    EqualWeights,
+    exact_for_weights,
+    log_weights_at,
+    scaled,
+)
 
 Z = TypeVar("Z")
 R = TypeVar("R")
@@ -137,7 +143,7 @@ class Hierarchical(AbstractSampler[Z], Generic[Z, R]):
             log_target, log_likelihood = log_terms(target, pkey, z)
             log_r = self.explain(z, j).log_prob(rkey, root)
             log_pi = self.log_pi(branches, z, root)[j]
-            log_weight = log_pi + log_target + log_r - log_joint
+            log_weight = scaled(log_pi, log_target + log_r - log_joint)
             return z, log_target, log_weight, log_likelihood
 
         keys, index = particle_keys(key, self.num), jnp.arange(self.num)
@@ -162,7 +168,7 @@ class Hierarchical(AbstractSampler[Z], Generic[Z, R]):
         if not constant:
             j = jr.categorical(jkey, log_pi)
         log_joint = take(branches, j).log_prob(qkey, z) + log_root
-        log_weight = log_pi[j] + log_target + log_r - log_joint
+        log_weight = scaled(log_pi[j], log_target + log_r - log_joint)
         others = self._others(okey, target, root, log_root)
         return others.retain(j, z, log_target, log_weight)
 

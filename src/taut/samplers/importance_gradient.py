@@ -4,6 +4,7 @@ Every estimator returns the same particles: only the derivative of `log_weight` 
 chosen so that differentiating `Particles.log_z` gives the estimator of that name.
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
@@ -15,8 +16,9 @@ from jaxtyping import PRNGKeyArray
 from ..core.checks import check_at_least, particle_keys, split
 from ..core.density import AbstractDensity, AbstractTarget
 from ..core.gradient import graft, log_terms, squared_weights, stop, through, with_zeros
-from ..core.numerics import log_mean_exp, log_sum_exp
+from ..core.numerics import log_mean_exp
 from ..core.particles import Particles, map_particles
+from ..leave_one_out import log_sum_of_others, signal, sum_of_others
 
 Z = TypeVar("Z")
 Draw: TypeAlias = Callable[
@@ -119,11 +121,8 @@ def _score(key, target, q, num, chunk, baseline):
     fields, log_q = map_particles(one, chunk)(particle_keys(key, num))
     z, log_target, log_weight, log_likelihood = fields
     weights = stop(log_weight)
-    log_z, base = log_mean_exp(weights), baseline(weights)
-    # Any baseline that does not know the draw is right, none at all included.
-    signal = log_z - jnp.where(jnp.isneginf(base), 0.0, base)
-    signal = jnp.where(jnp.isneginf(log_z), 0.0, signal)
-    credit = jnp.sum(signal * (log_q - stop(log_q)))
+    brought = signal(log_mean_exp(weights), baseline(weights))
+    credit = jnp.sum(brought * (log_q - stop(log_q)))
     return Particles(z, log_target, log_weight + credit, log_likelihood)
 
 
@@ -133,17 +132,12 @@ def reinforce(key, target, q, num, chunk=None):
     return _score(key, target, q, num, chunk, jnp.zeros_like)
 
 
-def _others(log_weight):
-    """Log of the sum of the weights without the k-th, for every k."""
-    own = jnp.eye(log_weight.shape[0], dtype=bool)
-    return jax.vmap(log_sum_exp)(jnp.where(own, -jnp.inf, log_weight[None]))
-
-
 def reinforce_loo(key, target, q, num, chunk=None):
     """Score function; the baseline of each draw is the bound of the K - 1 others."""
     _require(q, "reinforce_loo", reparameterised=False)
     check_at_least("num for a leave-one-out baseline", num, 2)
-    baseline = lambda lw: _others(lw) - jnp.log(num - 1.0).astype(lw.dtype)
+    share = math.log(num - 1)
+    baseline = lambda lw: log_sum_of_others(lw) - share
     return _score(key, target, q, num, chunk, baseline)
 
 
@@ -155,9 +149,8 @@ def vimco(key, target, q, num, chunk=None):
     check_at_least("num for `vimco`", num, 2)
 
     def baseline(lw):
-        others = jnp.where(jnp.eye(num, dtype=bool), 0.0, lw[None])
-        mean = jnp.sum(others, axis=1) / (num - 1)
-        return jnp.logaddexp(_others(lw), mean) - jnp.log(float(num)).astype(lw.dtype)
+        mean = sum_of_others(lw) / (num - 1)
+        return jnp.logaddexp(log_sum_of_others(lw), mean) - math.log(num)
 
     return _score(key, target, q, num, chunk, baseline)
 

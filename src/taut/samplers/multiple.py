@@ -14,7 +14,13 @@ from ..core.gradient import log_terms
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from .proposals import AbstractProposals, as_proposals
-from .weights import AbstractWeights, EqualWeights, exact_for_weights, log_weights_at
+from .weights import (
+    AbstractWeights,
+    EqualWeights,
+    exact_for_weights,
+    log_weights_at,
+    scaled,
+)
 
 Z = TypeVar("Z")
 
@@ -47,7 +53,7 @@ class MultipleImportance(AbstractSampler[Z]):
 
         def one(j, key, z, log_q):
             log_target, log_likelihood = log_terms(target, key, z)
-            log_weight = self._log_pi(z)[j] + log_target - log_q
+            log_weight = scaled(self._log_pi(z)[j], log_target - log_q)
             return z, log_target, log_weight, log_likelihood
 
         return Particles(*jax.vmap(one)(jnp.arange(len(keys)), keys, zs, log_q))
@@ -64,4 +70,5 @@ class MultipleImportance(AbstractSampler[Z]):
         j = jr.categorical(jkey, log_pi)
         zs, log_q = self.proposals.conditional(qkey, j, z)
         others = self._particles(pkey, target, zs, log_q)
-        return others.retain(j, z, log_target, log_pi[j] + log_target - log_q[j])
+        log_weight = scaled(log_pi[j], log_target - log_q[j])
+        return others.retain(j, z, log_target, log_weight)

@@ -13,11 +13,10 @@ from jaxtyping import Array, Float
 
 from ..core.checks import check_at_least, particle_keys, split
 from ..core.combine import Conditioned, refuse_frozen
-from ..core.density import AbstractDensity
+from ..core.density import AbstractDensity, AbstractSequence
 from ..core.gradient import through
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
-from ..core.sequence import AbstractSequence
 from .annealed import require_exact
 from .chain import without_nan
 from .resampling import AbstractResampling, Pool, Systematic
@@ -64,17 +63,21 @@ class ParticleFilter(AbstractSampler[S], Generic[S, Y]):
         self.threshold = threshold
 
     def run(self, key, target):
-        return self._walk(key, *_sequence(target), None)
+        return self._walk(key, *_sequence(target), None)[0]
 
     def run_conditional(self, key, target, z, log_target):
         refuse_frozen((target, self), "`ParticleFilter.run_conditional`")
         require_exact(target)
-        particles = self._walk(key, *_sequence(target), z)
+        particles, broken = self._walk(key, *_sequence(target), z)
         log_target = jnp.asarray(log_target).astype(particles.log_target.dtype)
         put = particles.log_target.at[0].set(log_target)
-        return eqx.tree_at(lambda p: p.log_target, particles, put)
+        # A NaN on the retained trajectory must not lower an upper end.
+        log_weight = jnp.where(broken, jnp.inf, particles.log_weight)
+        where = lambda particles: (particles.log_target, particles.log_weight)
+        return eqx.tree_at(where, particles, (put, log_weight))
 
     def _walk(self, key, model, observed, retained):
+        """The particles, and whether a weight of lane 0 was NaN on the way."""
         lanes = particle_keys(key, self.num)
         start, rest = _at(observed, 0), _at(observed, slice(1, None))
         kept = retained is not None
@@ -99,8 +102,10 @@ class ParticleFilter(AbstractSampler[S], Generic[S, Y]):
             new = jax.vmap(lambda key, before: go(key, before, None))(keys, before)
             one = go(keys[0], _at(before, 0), given) if kept else None
             z, added, log_weight = put_first(new, one)
-            pool = Pool(pool.log_z, without_nan(pool.log_weight + log_weight))
-            return (z, log_target[ancestors] + added, pool), (z, ancestors, size)
+            log_weight = pool.log_weight + log_weight
+            pool = Pool(pool.log_z, without_nan(log_weight))
+            carry = z, log_target[ancestors] + added, pool
+            return carry, (z, ancestors, size, jnp.isnan(log_weight[0]))
 
         keys = jax.vmap(jr.fold_in, (0, None))(lanes, 0)
         new = jax.vmap(lambda key: begin(key, None))(keys)
@@ -110,14 +115,16 @@ class ParticleFilter(AbstractSampler[S], Generic[S, Y]):
         times = jnp.arange(1, jtu.tree_leaves(observed)[0].shape[0])
         rkeys = jax.vmap(jr.fold_in, (None, 0))(key, _RESAMPLING + times)
         given = _at(retained, slice(1, None))
-        carry, (states, ancestors, size) = lax.scan(
+        broken = jnp.isnan(log_weight[0])
+        carry, (states, ancestors, size, nan) = lax.scan(
             step, (first, log_target, pool), (times, rkeys, rest, given)
         )
         _, log_target, pool = carry
         record = Filtering(jnp.broadcast_to(size, (self.num, *size.shape)))
         z = _trace(first, states, ancestors)
         log_weight = pool.log_z + pool.log_weight
-        return Particles(z, log_target, log_weight, diagnostics=record)
+        particles = Particles(z, log_target, log_weight, diagnostics=record)
+        return particles, broken | jnp.any(nan)
 
 
 def _place(key, q, log_target, given):

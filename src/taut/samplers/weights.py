@@ -164,10 +164,14 @@ def exact_for_weights(proposals: HasExact, weights: AbstractWeights, name: str) 
         )
 
 
+def scaled(log_pi: Float[Array, "*K"], log_weight: Float[Array, "*K"]) -> Array:
+    """`pi_j w_j`: zero where `pi_j` is, whatever `w_j` (infinite, or no number)."""
+    return jnp.where(jnp.isneginf(log_pi), -jnp.inf, log_pi + log_weight)
+
+
 def weighed(particles: Particles[Z], weights: AbstractWeights) -> Particles[Z]:
     """Particles of constant weights `pi`: zero where `pi` is, whatever their own."""
     num = particles.log_weight.shape[0]
-    log_pi = weights(num, None)
-    log_weight = particles.log_weight + log_pi + jnp.log(float(num))
-    log_weight = jnp.where(jnp.isneginf(log_pi), -jnp.inf, log_weight)
+    log_pi = weights(num, None) + jnp.log(float(num))
+    log_weight = scaled(log_pi, particles.log_weight)
     return eqx.tree_at(lambda p: p.log_weight, particles, log_weight)
