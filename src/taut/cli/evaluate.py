@@ -202,7 +202,12 @@ def _annealed(
 
 
 def _sandwich(lower: np.ndarray, upper: np.ndarray) -> dict[str, Any]:
+    # Rounding can carry a draw out of the support (a logit of exactly 0 or 1): its
+    # lower end is -inf, correct and useless, and it is counted rather than averaged.
+    kept = np.isfinite(lower) & np.isfinite(upper)
+    lost, lower, upper = int(np.sum(~kept)), lower[kept], upper[kept]
     return {
+        "left_out": lost,
         "lower": summary(lower),
         "upper": summary(upper),
         "gap": summary(upper - lower),
