@@ -1,12 +1,20 @@
-"""One training step of buffered SVI: compile time, memory, and time, rows in turns.
+"""One training step of buffered SVI: compile time, memory, cost and time.
 
-    python benchmarks/buffered_step.py --budget quick --rounds 5
+    python benchmarks/buffered_step.py --network quick --steps 5 9 27
+    python benchmarks/buffered_step.py --network quick --rounds 9
+    python benchmarks/buffered_step.py --network full --dataset svhn --compile
 
-Memory is XLA's count of temporaries, times are seconds on the processor (all threads),
-which other work on the machine disturbs less than the clock.
+The first prints what the compiler made of a step for several k: temporaries, and the
+multiplications of its matrix products, loops multiplied out by the trip counts that the
+compiler knows: apart for the loop of k trips (the steps of SVI) and all the rest (the
+passes, forward and back, through the decoder that is trained; k is to be no trip count
+of another loop, so 5 or more). The second times rows in turns (alone on the machine,
+please), the third compiles the first step of every row.
 """
 
 import argparse
+import math
+import re
 import time
 from dataclasses import replace
 
@@ -15,85 +23,174 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 
 from taut.papers.buffered import PRESETS
 from taut.papers.buffered.inference import BSVI, SVI, Amortised
 from taut.papers.experiment import Splits
 from taut.train import EXAMPLES, Context
 
-SHAPE = (28, 28, 1)
+SHAPES = {"omniglot": (28, 28, 1), "fashion-mnist": (28, 28, 1), "svhn": (32, 32, 1)}
 
 
-def step_of(settings, batch):
-    """key, model, images -> gradients."""
+def step_of(settings, shape, batch):
+    """The compiled step (gradients, optimiser, statistics), its arguments, seconds."""
     (phase,) = settings.phases()
-    state = settings.state()
+    zeros = np.zeros((1, *shape), np.float32)
+    splits = Splits(zeros, None, zeros, digest="none", mean=zeros[0])
+    model = eqx.filter_jit(lambda key: settings.make(key, splits))(jr.key(0))
+    arrays, static = eqx.partition(model, eqx.is_inexact_array)
+    begin = phase.optimiser.init(arrays), settings.state()
 
-    def step(key, model, xs):
-        def mean(model):
+    def step(key, arrays, optimiser, state, xs):
+        def mean(arrays):
+            model = eqx.combine(arrays, static)
+
             def one(key, x):
-                return phase.loss(model, Context(key, key, jnp.int32(0), state), x)[0]
+                return phase.loss(model, Context(key, key, jnp.int32(0), state), x)
 
             keys = jr.split(key, batch)
-            return jnp.mean(jax.vmap(one, axis_name=EXAMPLES)(keys, xs))
+            losses, aux = jax.vmap(one, axis_name=EXAMPLES)(keys, xs)
+            return jnp.mean(losses), jax.tree.map(lambda a: jnp.mean(a, 0), aux)
 
-        return eqx.filter_grad(mean)(model)
+        (_, aux), slope = jax.value_and_grad(mean, has_aux=True)(arrays)
+        updates, optimiser = phase.optimiser.update(slope, optimiser, arrays)
+        state = phase.update(state, aux)
+        return optax.apply_updates(arrays, updates), optimiser, state
 
-    return step
+    levels = int(settings.pixels.unit) + 1
+    images = np.random.default_rng(0).integers(0, levels, (batch, *shape))
+    xs = jnp.asarray(images.astype(np.float32))
+    wall, processor = time.monotonic(), time.process_time()
+    compiled = jax.jit(step).lower(jr.key(0), arrays, *begin, xs).compile()
+    took = time.monotonic() - wall, time.process_time() - processor
+    return compiled, lambda key: compiled(key, arrays, *begin, xs), took
+
+
+def products(text, k):
+    """Multiplications in matrix products of a compiled program: outside and inside of
+    its loops of `k` trips, all loops multiplied out; and how many loops of `k` trips
+    multiply matrices.
+    """
+    lines, entry, name = {}, None, None
+    for line in text.splitlines():
+        head = re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", line)
+        if head:
+            name = head[2]
+            lines[name] = []
+            entry = name if head[1] else entry
+        elif name:
+            lines[name].append(line)
+
+    def count(name):
+        outside, inside, loops = 0, 0, 0
+        shapes = {}
+        for line in lines[name]:
+            made = re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = \w+\[([\d,]*)\]", line)
+            if made:
+                shapes[made[1]] = [int(d) for d in made[2].split(",") if d]
+        for line in lines[name]:
+            dot = re.search(r"= \w+\[([\d,]*)\].* dot\((.*?)\), ", line)
+            if dot:
+                left = re.search(r"\[([\d,]*)\]", dot[2])
+                first = re.search(r"%?([\w.\-]+)(,|$)", dot[2].split(" ")[-2])
+                known = shapes.get(first[1] if first else "", [])
+                sizes = [int(d) for d in left[1].split(",")] if left else known
+                axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", line)[1]
+                over = math.prod(sizes[int(d)] for d in axes.split(",") if d)
+                outside += over * math.prod(int(d) for d in dot[1].split(",") if d)
+            for inner in re.findall(r"(?:calls|to_apply)=%?([\w.\-]+)", line):
+                a, b, n = count(inner)
+                outside, inside, loops = outside + a, inside + b, loops + n
+            body = re.search(r" while\(.*body=%?([\w.\-]+)", line)
+            if body:
+                trips = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
+                times = int(trips[1]) if trips else 1
+                a, b, n = (times * number for number in count(body[1]))
+                if times == k and a + b:
+                    a, b, n = 0, a + b, n + 1
+                outside, inside, loops = outside + a, inside + b, loops + n
+        return outside, inside, loops
+
+    return count(entry)
+
+
+def settings_of(options):
+    name = f"buffered-{options.dataset}-vae"
+    (preset,) = [preset for preset in PRESETS if preset.name == name]
+    return preset.budgets[options.network]
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--budget", default="quick")
+    parser.add_argument("--network", default="quick", help="a budget's")
+    parser.add_argument("--dataset", default="omniglot", choices=SHAPES)
     parser.add_argument("--batch", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
+    base, shape = settings_of(options), SHAPES[options.dataset]
+    make = lambda inference: step_of(
+        replace(base, inference=inference), shape, options.batch
+    )
+    for row, inference in {
+        "SVI": lambda k: SVI(k),
+        "BSVI-SIR": lambda k: BSVI(k, indices=1),
+        "BSVI": lambda k: BSVI(k),
+    }.items():
+        for k in options.steps:
+            compiled, _, (wall, processor) = make(inference(k))
+            memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+            out, inside, loops = products(compiled.as_text(), k)
+            print(
+                f"{row}, k = {k}: {memory:.1f} MiB; {inside / 1e9:.4f} G products in "
+                f"{loops} loop of k trips, {out / 1e9:.4f} G in the rest; compiled in "
+                f"{processor:.1f} s of the processor, {wall:.1f} by the clock",
+                flush=True,
+            )
+    if options.compile:
+        compile_rows(options, shape)
+    if options.rounds:
+        timed(options, make)
+
+
+def compile_rows(options, shape):
+    """The first step of every row of this data set."""
+    for preset in PRESETS:
+        if f"buffered-{options.dataset}-" in preset.name:
+            settings = preset.budgets[options.network]
+            compiled, _, (wall, processor) = step_of(settings, shape, options.batch)
+            memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+            print(
+                f"{preset.name}: {processor:.1f} s of the processor, {wall:.1f} by the "
+                f"clock, {memory:.0f} MiB",
+                flush=True,
+            )
+
+
+def timed(options, make):
+    """Seconds a step, rows in turns."""
     rows = {
         "VAE": Amortised(),
         "SVI, k = 9": SVI(9),
         "BSVI-SIR, k = 9": BSVI(9, indices=1),
-        "BSVI-SIR, k = 3": BSVI(3, indices=1),
         "BSVI, k = 9": BSVI(9),
     }
-    base = PRESETS[0].budgets[options.budget]
-    zeros = np.zeros((1, *SHAPE), np.float32)
-    splits = Splits(zeros, None, zeros, digest="none", mean=zeros[0])
-    xs = jnp.asarray(np.random.default_rng(0).integers(0, 2, (options.batch, *SHAPE)))
-    xs = xs.astype(jnp.float32)
-    made = {}
-    for name, inference in rows.items():
-        settings = replace(base, inference=inference)
-        make = lambda key, settings=settings: settings.make(key, splits)
-        model = eqx.filter_jit(make)(jr.key(0))
-        arrays, static = eqx.partition(model, eqx.is_array)
-        step = step_of(settings, options.batch)
-        run = lambda key, arrays, xs, step=step, static=static: eqx.filter(
-            step(key, eqx.combine(arrays, static), xs), eqx.is_array
-        )
-        wall, processor = time.monotonic(), time.process_time()
-        compiled = jax.jit(run).lower(jr.key(0), arrays, xs).compile()
-        wall, processor = time.monotonic() - wall, time.process_time() - processor
-        memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
-        print(
-            f"{name}: compiled in {processor:.1f} s of the processor ({wall:.1f} by "
-            f"the clock), {memory:.0f} MiB",
-            flush=True,
-        )
-        made[name] = lambda key, compiled=compiled, arrays=arrays: (
-            jax.block_until_ready(compiled(key, arrays, xs))
-        )
-    times = {name: [] for name in made}
+    runs = {name: make(inference)[1] for name, inference in rows.items()}
+    times = {name: [] for name in rows}
     for i in range(options.rounds + 1):
-        for name, run in made.items():
-            start = time.process_time()
-            run(jr.key(i))
+        for name, run in runs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(run(jr.key(i)))
             if i:  # the first is for warming up
-                times[name].append(time.process_time() - start)
+                times[name].append(time.perf_counter() - start)
     for name, found in times.items():
         low, middle, high = np.percentile(found, [25, 50, 75])
-        print(f"{name}: {middle:.2f} s a step (quartiles {low:.2f}, {high:.2f})")
+        print(f"{name}: {middle:.3f} s a step (quartiles {low:.3f}, {high:.3f})")
     ratio = np.array(times["BSVI-SIR, k = 9"]) / np.array(times["SVI, k = 9"])
-    print(f"BSVI-SIR / SVI at k = 9: {np.median(ratio):.2f}")
+    low, middle, high = np.percentile(ratio, [25, 50, 75])
+    print(f"BSVI-SIR / SVI at k = 9: {middle:.3f} (quartiles {low:.3f}, {high:.3f})")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from .densities.hamiltonian import (
     Hamiltonian as Hamiltonian,
     HamiltonianImportance as HamiltonianImportance,
 )
+from .densities.independent import Independent as Independent
 from .densities.indexed_rejection import (
     IndexedTruncatedRejection as IndexedTruncatedRejection,
 )
@@ -104,6 +105,12 @@ from .samplers.resampling import (
     Systematic as Systematic,
 )
 from .samplers.smc import SMC as SMC
+from .samplers.updates import (
+    AbstractUpdate as AbstractUpdate,
+    Ascent as Ascent,
+    LearnedUpdate as LearnedUpdate,
+    NaturalAscent as NaturalAscent,
+)
 from .samplers.weights import (
     AbstractWeights as AbstractWeights,
     EqualWeights as EqualWeights,

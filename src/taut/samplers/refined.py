@@ -18,6 +18,7 @@ from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from .clip import AbstractClip
 from .refined_gradient import RefinedDraw, decoupled
+from .updates import AbstractUpdate, Ascent
 from .weights import AbstractWeights, EqualWeights, constant_weights, weighed
 
 Z = TypeVar("Z")
@@ -36,8 +37,8 @@ class Refined(AbstractSampler[Z]):
     `proposal`, a draw from each of the `steps + 1` proposals, weighed by `weights`.
 
     `FixedWeights((0, .., 0, 1))` is SVI. With `double`, the draws that are weighed are
-    not those that move the proposal. With `beta`, steps and weights are those of the
-    annealed loss, which is no bound and has no upper end.
+    not those that move the proposal; `update` says where steps go. With `beta`, steps
+    and weights are those of the annealed loss, which is no bound and has no upper end.
     """
 
     proposal: AbstractDensity[Z]
@@ -46,6 +47,7 @@ class Refined(AbstractSampler[Z]):
     weights: AbstractWeights = EqualWeights()
     momentum: Float[ArrayLike, ""] = eqx.field(default=0.0, kw_only=True)
     clip: AbstractClip | None = eqx.field(default=None, kw_only=True)
+    update: AbstractUpdate = eqx.field(default=Ascent(), kw_only=True)
     beta: Float[ArrayLike, ""] | None = eqx.field(default=None, kw_only=True)
     double: bool = eqx.field(static=True, default=False, kw_only=True)
     draw: RefinedDraw = eqx.field(static=True, default=decoupled, kw_only=True)
@@ -126,10 +128,14 @@ class Refined(AbstractSampler[Z]):
         def step(carry, i):
             params, velocity = carry
             slope, moved = jax.grad(visit, has_aux=True)(params, i)
-            carry, rejected = self._move(i, params, velocity, slope)
+            carry, rejected = self._move(
+                i, eqx.combine(params, static), velocity, slope
+            )
             return carry, (particle(params, i, moved), params, rejected)
 
-        carry, seen = (start, jtu.tree_map(jnp.zeros_like, start)), None
+        still = eqx.filter_eval_shape(self.update.direction, self.proposal, start)
+        still = jtu.tree_map(lambda a: jnp.zeros(a.shape, a.dtype), still)
+        carry, seen = (start, still), None
         if self.steps > 0:
             carry, seen = lax.scan(step, carry, jnp.arange(self.steps))
         last = particle(carry[0], jnp.array(self.steps)), carry[0], jnp.zeros((), bool)
@@ -153,14 +159,17 @@ class Refined(AbstractSampler[Z]):
         z = q.from_noise(jtu.tree_map(pick, made, q.noise(key)))
         return z, q.log_density(z)
 
-    def _move(self, i, params, velocity, slope):
+    def _move(self, i, proposal, velocity, slope):
         """One step up, unless it leads to numbers that are not finite."""
         slope = slope if self.clip is None else self.clip(slope)
         size = jnp.broadcast_to(jnp.asarray(self.step_size), (self.steps,))[i]
         cast = lambda a, b: jnp.asarray(a, b.dtype)
-        add = lambda v, g: cast(self.momentum, v) * v + g
-        faster = jtu.tree_map(add, velocity, slope)
-        moved = jtu.tree_map(lambda p, v: p + cast(size, p) * v, params, faster)
+        add = lambda v, d: cast(self.momentum, v) * v + d
+        direction = self.update.direction(proposal, slope)
+        faster = jtu.tree_map(add, velocity, direction)
+        step = jtu.tree_map(lambda v: cast(size, v) * v, faster)
+        moved = self.update.moved(proposal, step)
+        params, moved = eqx.filter((proposal, moved), eqx.is_inexact_array)
         finite = [jnp.all(jnp.isfinite(p)) for p in jtu.tree_leaves(moved)]
         fine = jnp.all(jnp.asarray(finite))
         keep = lambda a, b: jnp.where(fine, a, b)
