@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,16 +32,26 @@ from ..papers.experiment import (
 from ..rundir import Run
 from .exits import Misuse
 from .options import parse
-from .progress import console, progress
+from .partial import Arrays, Partial, digest
+from .progress import progress
 from .running import held_out, plan_of, train, trained
+from .showing import show
 
 CERTIFIED = "certified: simulated together with their latents"
 SETTLE = 10**6  # the stream of what is estimated once, before the evaluation
+# The options that decide numbers; the others (`chunk`, say) do not.
+DECIDING = (
+    "images", "samples", "simulated", "simulated_samples", "temperatures", "chains",
+    "leapfrogs", "seed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Options:
-    """Bound the log-likelihood of a trained run, from both sides."""
+    """Bound the log-likelihood of a trained run, from both sides.
+
+    Stopped, it goes on where it was when it is asked for again, to the same numbers.
+    """
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
@@ -78,7 +88,11 @@ def run(argv: Sequence[str]) -> None:
     if options.bound not in ("iwae", "ais"):
         raise Misuse(f"--bound is iwae or ais; got {options.bound!r}.")
     bounds = ("iwae", "ais") if options.compare else (options.bound,)
-    found = {bound: evaluate(options.run, options, bound) for bound in bounds}
+    try:
+        found = {bound: evaluate(options.run, options, bound) for bound in bounds}
+    except KeyboardInterrupt:
+        stopped = "Stopped; the same command goes on from the blocks that are done."
+        raise KeyboardInterrupt(stopped) from None
     if options.json:
         print(json.dumps(found if options.compare else found[bounds[0]], indent=2))
     elif not options.quiet:
@@ -96,8 +110,15 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
         key = jr.fold_in(jr.key(options.seed), SETTLE)
         state, settled = settings.settle(key, *parts)
         parts = parts[0], state
+    made_with = {name: asdict(options)[name] for name in DECIDING}
+    kept = Partial(
+        folder / f"evaluation-partial-{bound}",
+        made_with
+        | {"plan": plan.config(), "data": splits.digest, "parts": digest(parts)},
+    )
     ends = _importance if bound == "iwae" else _annealed
-    values, errors, result = ends(settings, splits, parts, options)
+    watched = Watched(kept, options.quiet)
+    values, errors, result = ends(settings, splits, parts, options, watched)
     result = {
         "bound": bound,
         "is_bound": plan.preset.bound,
@@ -111,6 +132,7 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
     np.savez(folder / f"evaluation-{bound}.npz", value=values, error=errors)
     name = "evaluation" if bound == "iwae" else f"evaluation_{bound}"
     record.summarise({name: result})
+    kept.remove()
     return result
 
 
@@ -118,30 +140,48 @@ def _given(option: int | None, default: int) -> int:
     return default if option is None else option
 
 
-def _watched(
-    what: str, total: int, blocks: Iterable[Any], values: Any, *, quiet: bool
-) -> Any:
-    """All blocks as one, with progress and the mean so far."""
-    kept = []
-    with progress(what, total, quiet=quiet) as update:
-        for block in blocks:
-            kept.append(block)
-            seen = np.concatenate([values(b) for b in kept])
-            update(len(seen), f"{np.mean(seen):.3f} nats")
-    return gather(kept)
+@dataclass(frozen=True)
+class Watched:
+    """All blocks of a section as one: kept as they are made, with progress and the mean
+    so far (of the first of its arrays).
+    """
+
+    kept: Partial
+    quiet: bool
+
+    def __call__(
+        self, name: str, total: int, made: Callable[[int], Iterator[Arrays]]
+    ) -> dict[str, np.ndarray]:
+        blocks = []
+        with progress(f"{name} examples", total, quiet=self.quiet) as update:
+            for block in self.kept.blocks(name, total, made):
+                blocks.append(block)
+                seen = np.concatenate([next(iter(b.values())) for b in blocks])
+                update(len(seen), f"{np.mean(seen):.3f} nats")
+        return gather(blocks)
 
 
 def _importance(
-    settings: AbstractExperiment, splits: Splits, parts: Any, options: Options
+    settings: AbstractExperiment,
+    splits: Splits,
+    parts: Any,
+    options: Options,
+    watched: Watched,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     num = _given(options.samples, settings.samples)
     images = seeded_choice(splits.test, _given(options.images, settings.test_images))
     tkey, skey = jr.split(jr.key(options.seed))
     target = lambda parts, key: settings.shared(parts[0], parts[1], key)
-    blocks = lower_end(tkey, target, parts, images, num, chunk=options.chunk)
-    quiet = options.quiet
-    end = _watched("test examples", len(images), blocks, lambda e: e.value, quiet=quiet)
-    told: dict[str, Any] = {"samples": num, "ess": float(np.median(end.ess))}
+
+    def below(start: int) -> Iterator[Arrays]:
+        chunk = options.chunk
+        for end in lower_end(
+            tkey, target, parts, images, num, chunk=chunk, start=start
+        ):
+            yield {"value": end.value, "error": end.error, "ess": end.ess}
+
+    end = watched("test", len(images), below)
+    told: dict[str, Any] = {"samples": num, "ess": float(np.median(end["ess"]))}
     told |= rate_and_distortion(
         skey, settings.shared(parts[0], parts[1], skey), images[:1000]
     )
@@ -149,18 +189,29 @@ def _importance(
     count = _given(options.simulated, settings.simulated)
     if count and isinstance(density, AbstractDensity):
         draws = _given(options.simulated_samples, settings.simulated_samples)
-        both = both_ends(skey, density, count, draws, chunk=options.chunk)
-        _, lower, upper = _watched(
-            "simulated examples", count, both, lambda b: b[1], quiet=quiet
-        )
-        told["simulated"] = {"samples": draws, **_sandwich(lower, upper)}
+
+        def both(start: int) -> Iterator[Arrays]:
+            chunk = options.chunk
+            for _, lower, upper in both_ends(
+                skey, density, count, draws, chunk=chunk, start=start
+            ):
+                yield {"lower": lower, "upper": upper}
+
+        told["simulated"] = {
+            "samples": draws,
+            **_sandwich(**watched("simulated", count, both)),
+        }
     if isinstance(settings, AbstractExamined):
-        told["report"] = settings.report(skey, parts[0], parts[1], images)
-    return end.value, end.error, told
+        told["report"] = settings.report(skey, parts[0], parts[1], images, watched)
+    return end["value"], end["error"], told
 
 
 def _annealed(
-    settings: AbstractExperiment, splits: Splits, parts: Any, options: Options
+    settings: AbstractExperiment,
+    splits: Splits,
+    parts: Any,
+    options: Options,
+    watched: Watched,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     betas = schedules.linear(options.temperatures)
     ends = AnnealedEnds(
@@ -169,36 +220,34 @@ def _annealed(
     wkey, tkey, skey = jr.split(jr.key(options.seed), 3)
     ends = ends.tuned(wkey, held_out(splits, 20))
     images = seeded_choice(splits.test, _given(options.images, settings.test_images))
-    quiet = options.quiet
-    found = _watched(
-        "test examples",
-        len(images),
-        ends.lower(tkey, images),
-        lambda b: b.end.value,
-        quiet=quiet,
-    )
+
+    def below(start: int) -> Iterator[Arrays]:
+        for found in ends.lower(tkey, images, start=start):
+            end = found.end
+            told = {"value": end.value, "error": end.error, "ess": end.ess}
+            yield told | {"acceptance": found.acceptance, "invalid": found.invalid}
+
+    found = watched("test", len(images), below)
     told: dict[str, Any] = {
         "temperatures": options.temperatures,
         "chains": options.chains,
         "leapfrogs": options.leapfrogs,
-        "acceptance": float(np.mean(found.acceptance)),
-        "invalid_chains": int(np.sum(found.invalid)),
-        "ess": float(np.median(found.end.ess)),
+        "acceptance": float(np.mean(found["acceptance"])),
+        "invalid_chains": int(np.sum(found["invalid"])),
+        "ess": float(np.median(found["ess"])),
         "step_size": [float(jnp.min(ends.step_size)), float(jnp.max(ends.step_size))],
     }
     count = _given(options.simulated, settings.simulated)
     if count:
-        _, below, upper, harmonic = _watched(
-            "simulated examples",
-            count,
-            ends.both(skey, count),
-            lambda b: b[1].end.value,
-            quiet=quiet,
-        )
-        told["simulated"] = _sandwich(below.end.value, upper) | {
-            "upper_harmonic": summary(harmonic)
-        }
-    return found.end.value, found.end.error, told
+
+        def both(start: int) -> Iterator[Arrays]:
+            for _, lower, upper, harmonic in ends.both(skey, count, start=start):
+                yield {"lower": lower.end.value, "upper": upper, "harmonic": harmonic}
+
+        sides = watched("simulated", count, both)
+        harmonic = sides.pop("harmonic")
+        told["simulated"] = _sandwich(**sides) | {"upper_harmonic": summary(harmonic)}
+    return found["value"], found["error"], told
 
 
 def _sandwich(lower: np.ndarray, upper: np.ndarray) -> dict[str, Any]:
@@ -213,40 +262,3 @@ def _sandwich(lower: np.ndarray, upper: np.ndarray) -> dict[str, Any]:
         "gap": summary(upper - lower),
         "verdict": CERTIFIED,
     }
-
-
-def show(name: str, found: dict[str, dict[str, Any]]) -> None:
-    """The table for people."""
-    from rich.table import Table
-
-    table = Table(title=name)
-    for column in ("", "examples", "lower end", "upper end", "gap", "verdict"):
-        table.add_column(
-            column, justify="left" if column in ("", "verdict") else "right"
-        )
-    for bound, result in found.items():
-        lower = result["lower"]
-        draws = lower.get("se_monte_carlo")
-        error = f"± {lower['se_examples'] or 0:.2f} (examples)"
-        error += f"\n± {draws:.2f} (draws)" if draws is not None else ""
-        table.add_row(
-            bound,
-            f"{lower['examples']} test",
-            f"{lower['mean']:.2f} {error}",
-            "–",
-            "–",
-            "lower only" if result["is_bound"] else "not a bound",
-        )
-        both = result.get("simulated")
-        if both:
-            table.add_row(
-                bound,
-                f"{both['lower']['examples']} simulated",
-                f"{both['lower']['mean']:.2f}",
-                f"{both['upper']['mean']:.2f}",
-                f"{both['gap']['mean']:.2f} ± {both['gap']['se_examples'] or 0:.2f}",
-                both["verdict"],
-            )
-    console.print(table)
-    for bound, result in found.items():
-        console.print(f"{bound}: {result['seconds']:.0f} s")

@@ -107,7 +107,7 @@ class AnnealedEnds(eqx.Module):
             yield lower(self, example_keys(key, first, len(xs)), xs)
 
     def both(
-        self, key: PRNGKeyArray, count: int, *, block: int = 10
+        self, key: PRNGKeyArray, count: int, *, block: int = 10, start: int = 0
     ) -> Iterator[tuple[Any, Annealing, Array, Array]]:
         """Examples simulated from the model with both ends, and with the upper end of
         the literature (the harmonic mean over reverse chains), which is another one.
@@ -117,7 +117,7 @@ class AnnealedEnds(eqx.Module):
         def both(ends, keys):
             return jax.vmap(ends._both)(keys)
 
-        for first in range(0, count, block):
+        for first in range(start, count, block):
             size = min(block, count - first)
             yield both(self, example_keys(key, first, size))
 

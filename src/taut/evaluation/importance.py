@@ -64,13 +64,14 @@ def both_ends(
     *,
     chunk: int | None = None,
     block: int = 10,
+    start: int = 0,
 ) -> Iterator[tuple[X, Float[Array, " n"], Float[Array, " n"]]]:
     """Examples simulated from the model, with `log p(x)` from below and from above.
 
     Simulated together with its latents, each example's upper end is certified.
     """
     check_at_least("num", num, 1)
-    for first in range(0, num_examples, block):
+    for first in range(start, num_examples, block):
         size = min(block, num_examples - first)
         yield _both(density, example_keys(key, first, size), num, chunk)
 

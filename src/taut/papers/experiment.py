@@ -5,7 +5,7 @@ published table. Strings stop at the command line.
 """
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,12 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..core.density import AbstractDensity, AbstractTarget
 from ..train import Phase
+
+# Arrays by name from blocks of them: section, number of examples, and what makes the
+# blocks from an example on. Who gathers may keep them, and show how far it is.
+Gather = Callable[
+    [str, int, Callable[[int], Iterator[Mapping[str, Any]]]], dict[str, np.ndarray]
+]
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,12 @@ class AbstractExamined(AbstractExperiment):
 
     @abc.abstractmethod
     def report(
-        self, key: PRNGKeyArray, model: PyTree, state: PyTree, images: np.ndarray
+        self,
+        key: PRNGKeyArray,
+        model: PyTree,
+        state: PyTree,
+        images: np.ndarray,
+        gathered: Gather,
     ) -> dict[str, Any]:
         """Further numbers of the evaluation, on the same test examples."""
 

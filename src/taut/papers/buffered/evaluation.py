@@ -5,7 +5,7 @@ from one sample, the divergence from the prior in closed form.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import equinox as eqx
@@ -18,9 +18,10 @@ from ...core.checks import check_at_least, particle_keys, split
 from ...core.combine import Conditioned
 from ...core.numerics import log_mean_exp
 from ...core.particles import map_particles
-from ...evaluation import example_keys, gather, summary
+from ...evaluation import example_keys, summary
 from ...nn.batch_norm import Normalised, Statistics
 from ...samplers.weights import EqualWeights
+from ..experiment import Gather
 from .inference import BSVI, Rules
 from .model import BufferedModel, law
 
@@ -110,18 +111,25 @@ class Examination:
         statistics: Statistics,
         rules: Rules,
         images: np.ndarray,
+        gathered: Gather,
     ) -> dict[str, Any]:
         """Means over images, with the errors of their choice."""
-        blocks = self.numbers(key, model, statistics, rules, images)
-        found = gather(list(blocks))
+
+        def blocks(start: int) -> Iterator[dict[str, Array]]:
+            for block in self.numbers(
+                key, model, statistics, rules, images, start=start
+            ):
+                yield {f.name: getattr(block, f.name) for f in fields(Numbers)}
+
+        found = gathered("images", len(images), blocks)
         return {
             "images": len(images),
-            f"bsvi-{self.steps}": summary(found.buffered),
-            "elbo*": summary(found.elbo),
-            "kl*": summary(found.kl),
-            "rec*": summary(found.reconstruction),
-            "rejected_steps": float(np.mean(found.rejected)),
-        } | _named(self.counts, found.importance)
+            f"bsvi-{self.steps}": summary(found["buffered"]),
+            "elbo*": summary(found["elbo"]),
+            "kl*": summary(found["kl"]),
+            "rec*": summary(found["reconstruction"]),
+            "rejected_steps": float(np.mean(found["rejected"])),
+        } | _named(self.counts, found["importance"])
 
 
 def _named(counts: Sequence[int], values: np.ndarray) -> dict[str, Any]:

@@ -99,20 +99,22 @@ class BufferedVAE(AbstractExamined):
         guide = Guided(encoder, model.weights, self.inference, rules)
         return Marginal(model.joint, guide)
 
-    def report(self, key, model, state, images):
+    def report(self, key, model, state, images, gathered):
         rules = replace(self.rules, whole_batch=False)
         tkey, rkey, pkey = jr.split(key, 3)
-        examine = lambda key, images: self.examination.report(
-            key, model, state, rules, images
-        )
+
+        def examine(name, key, images):
+            part = lambda section, *rest: gathered(f"{name}-{section}", *rest)
+            return self.examination.report(key, model, state, rules, images, part)
+
         splits, num = self.data(), self.examination.train_images
         chosen = seeded_choice(np.asarray(splits.train), num)
         if splits.prepare is not None:
             keys = jr.split(pkey, len(chosen))
             chosen = jax.vmap(splits.prepare)(keys, jnp.asarray(chosen))
-        told: dict[str, Any] = {"test": examine(tkey, images)}
+        told: dict[str, Any] = {"test": examine("test", tkey, images)}
         if num:
-            told["train"] = examine(rkey, np.asarray(chosen))
+            told["train"] = examine("train", rkey, np.asarray(chosen))
         return told | {k: float(v) for k, v in scale_of(model.likelihood.head).items()}
 
 

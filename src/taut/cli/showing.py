@@ -1,0 +1,42 @@
+"""An evaluation as a table for people."""
+
+from typing import Any
+
+from .progress import console
+
+
+def show(name: str, found: dict[str, dict[str, Any]]) -> None:
+    """Each bound: its ends on test examples and on simulated ones."""
+    from rich.table import Table
+
+    table = Table(title=name)
+    for column in ("", "examples", "lower end", "upper end", "gap", "verdict"):
+        table.add_column(
+            column, justify="left" if column in ("", "verdict") else "right"
+        )
+    for bound, result in found.items():
+        lower = result["lower"]
+        draws = lower.get("se_monte_carlo")
+        error = f"± {lower['se_examples'] or 0:.2f} (examples)"
+        error += f"\n± {draws:.2f} (draws)" if draws is not None else ""
+        table.add_row(
+            bound,
+            f"{lower['examples']} test",
+            f"{lower['mean']:.2f} {error}",
+            "–",
+            "–",
+            "lower only" if result["is_bound"] else "not a bound",
+        )
+        both = result.get("simulated")
+        if both:
+            table.add_row(
+                bound,
+                f"{both['lower']['examples']} simulated",
+                f"{both['lower']['mean']:.2f}",
+                f"{both['upper']['mean']:.2f}",
+                f"{both['gap']['mean']:.2f} ± {both['gap']['se_examples'] or 0:.2f}",
+                both["verdict"],
+            )
+    console.print(table)
+    for bound, result in found.items():
+        console.print(f"{bound}: {result['seconds']:.0f} s")
