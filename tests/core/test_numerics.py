@@ -93,24 +93,25 @@ PROGRAM = """
 import equinox as eqx, jax, jax.numpy as jnp, jax.random as jr
 import taut
 
-def bound(q, key):
+def bound(q, key, draw=taut.reparam):
     prior = taut.Normal(jnp.zeros(2), jnp.zeros(2))
     target = taut.Tilted(prior, lambda z: 0.5 * jnp.sum((z - 1.0) ** 2))
-    return taut.Importance(q, 10**6, chunk=1000).run(key, target).log_z
+    return taut.Importance(q, 10**6, draw, chunk=1000).run(key, target).log_z
 
 q = taut.Normal(jnp.full(2, 0.4), jnp.zeros(2))
 gradient = eqx.filter_jit(eqx.filter_value_and_grad(bound))
 """
 
 
-def test_memory_of_a_million_particles_by_the_compiler():
+@pytest.mark.parametrize("draw", [taut.reparam, taut.vimco])
+def test_memory_of_a_million_particles_by_the_compiler(draw):
     scope = {}
     exec(PROGRAM, scope)
     dynamic, static = eqx.partition(scope["q"], eqx.is_array)
 
     def run(dynamic, key):
         value_and_grad = eqx.filter_value_and_grad(scope["bound"])
-        value, gradient = value_and_grad(eqx.combine(dynamic, static), key)
+        value, gradient = value_and_grad(eqx.combine(dynamic, static), key, draw)
         return value, eqx.filter(gradient, eqx.is_array)
 
     compiled = jax.jit(run).lower(dynamic, jr.key(0)).compile()
