@@ -56,9 +56,11 @@ def plan_of(folder: Path) -> Plan:
 
 
 def refill(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """Settings with the values that JSON kept of them."""
+    """Settings with the values that JSON kept of them; the others as they are."""
     new = {}
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        if field.name not in values:
+            continue  # the run is older than this setting
         old, value = getattr(settings, field.name), values[field.name]
         if dataclasses.is_dataclass(old) and isinstance(value, Mapping):
             value = refill(old, value)
