@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 import taut
-from taut import data
-from taut.data.svhn import grey
 from taut.papers.buffered import PRESETS
 from taut.papers.buffered.evaluation import Examination
+from taut.papers.buffered.further import (
+    AdaptedBSVI,
+    IterativeBSVI,
+    NaturalBSVI,
+    SemiAmortised,
+)
 from taut.papers.buffered.inference import (
     BSVI,
     SVI,
@@ -94,8 +98,10 @@ def trained(settings, images, **kwargs):
 
 
 def test_rows():
-    """Nine rows for each data set, eight of them published; three budgets each."""
-    assert len(PRESETS) == 27
+    """Nine rows for each data set, eight of them published, and four more on Omniglot;
+    three budgets each.
+    """
+    assert len(PRESETS) == 31
     for preset in PRESETS:
         assert set(preset.budgets) == {"quick", "medium", "full"}
         assert (preset.published is None) == (preset.table == "ours")
@@ -127,7 +133,8 @@ def test_published_tables_agree():
 TRACED = [
     name
     for name in ROWS
-    if "omniglot" in name or name.endswith(("-vae", "-bsvi-sir-pi"))
+    if name in ("buffered-omniglot-vae", "buffered-omniglot-semi-amortised")
+    or name.endswith("-bsvi-sir-pi")
 ]
 
 
@@ -204,6 +211,10 @@ def test_training(float32):
         SVI(2, scratch=True),
         BSVI(2, learned=True, indices=1),
         BSVI(2, double=True, indices=2),
+        NaturalBSVI(2, 0.05),
+        IterativeBSVI(2, 5),
+        AdaptedBSVI(2),
+        SemiAmortised(2),
     ],
 )
 def test_both_ends(inference, float32):
@@ -221,6 +232,21 @@ def test_both_ends(inference, float32):
     assert -70 < above < -20
     own = settings.validated(result.params, result.state, jr.key(0))
     assert np.isfinite(eqx.filter_jit(own.log_prob)(jr.key(6), x))
+
+
+@pytest.mark.parametrize(
+    "inference",
+    [IterativeBSVI(1, 5), pytest.param(AdaptedBSVI(1), marks=pytest.mark.thorough)],
+)
+def test_what_is_learned_of_the_steps(inference, float32):
+    """It follows the bound of its own steps."""
+    settings = little(inference)
+    step, xs = one_step(settings, num=2)
+    xs = xs.at[:, ::2].set(1.0)
+    _, _, _, slope = eqx.filter_jit(step)(jr.key(0), xs)
+    leaves = jax.tree.leaves(eqx.filter(slope.learned, eqx.is_array))
+    assert all(jnp.isfinite(leaf).all() for leaf in leaves)
+    assert any(jnp.abs(leaf).max() > 1e-6 for leaf in leaves)
 
 
 def products(jaxpr):
@@ -401,50 +427,3 @@ def test_weights_of_another_length_are_refused():
 
     with pytest.raises(ValueError, match="expected 4 weights"):
         eqx.filter_eval_shape(lower, jr.key(0))
-
-
-@pytest.fixture
-def house_numbers(tmp_path, monkeypatch):
-    """Files in SVHN's format, made of small photographs."""
-    from scipy.io import savemat
-
-    home = data.data_home()
-    found = home / "cifar10_subset" / "cifar10_subset4000.npz"
-    if not found.is_file():
-        pytest.skip(f"{found} is not there (TAUT_DATA)")
-    arrays = np.load(found)
-    images = next(arrays[k] for k in arrays.files if arrays[k].ndim == 4)
-    if images.shape[1] == 3:
-        images = images.transpose(0, 2, 3, 1)
-    for part, chosen in (("train", slice(0, 3000)), ("test", slice(3000, 3200))):
-        stored = images[chosen].transpose(1, 2, 3, 0).astype(np.uint8)
-        labels = np.ones((stored.shape[3], 1), np.uint8)
-        (tmp_path / "svhn").mkdir(exist_ok=True)
-        savemat(tmp_path / "svhn" / f"{part}_32x32.mat", {"X": stored, "y": labels})
-    monkeypatch.setenv("TAUT_DATA", str(tmp_path))
-    return images
-
-
-@pytest.mark.thorough
-def test_photographs_in_the_format_of_svhn(house_numbers, float32):
-    """Fifty steps of a BSVI row on grey 32x32 images: the bound rises."""
-    from scipy.io import loadmat
-
-    stored = loadmat(data.data_home() / "svhn" / "train_32x32.mat")["X"]
-    images = grey(stored.transpose(3, 0, 1, 2))[..., None]
-    assert images.shape[1:] == (32, 32, 1)
-    made = Splits(
-        images,
-        None,
-        images[:4].astype(np.float32),
-        digest="made",
-        prepare=lambda key, x: x.astype(jnp.float32),
-        mean=images.mean(0),
-    )
-    row = ROWS["buffered-svhn-bsvi"].budgets["quick"]
-    settings = replace(row, steps=50, batch_size=16)
-    result = trained(settings, made, report_every=10)
-    bounds = [row["bound"] for row in result.history if "bound" in row]
-    assert len(bounds) == 5
-    assert np.isfinite(bounds).all()
-    assert bounds[-1] > bounds[0] + 100

@@ -79,8 +79,17 @@ class AbstractInference(abc.ABC):
         """Where the buffer's weights start; they are part of the model."""
 
     @abc.abstractmethod
+    def of_steps(self, key: PRNGKeyArray, latent: int) -> Any:
+        """What is learned of the steps, if anything; it is part of the model too."""
+
+    @abc.abstractmethod
     def sampler(
-        self, q: LogVarianceNormal, weights: AbstractWeights, rules: Rules, beta: Beta
+        self,
+        q: LogVarianceNormal,
+        weights: AbstractWeights,
+        rules: Rules,
+        beta: Beta,
+        learned: Any = None,
     ) -> AbstractSampler:
         """The sampler whose bound the decoder follows."""
 
@@ -106,7 +115,10 @@ class Amortised(AbstractInference):
     def weights(self):
         return EqualWeights()
 
-    def sampler(self, q, weights, rules, beta):
+    def of_steps(self, key, latent):
+        return None
+
+    def sampler(self, q, weights, rules, beta, learned=None):
         return Importance(q, self.num)
 
     def objective(self, key, sampler, target, q, beta):
@@ -137,7 +149,10 @@ class AbstractRefining(AbstractInference):
     def doubled(self) -> bool:
         """Are the samples that weigh drawn anew?"""
 
-    def sampler(self, q, weights, rules, beta):
+    def of_steps(self, key, latent):
+        return None
+
+    def sampler(self, q, weights, rules, beta, learned=None):
         return Refined(
             self.start(q),
             rules.step_size,
@@ -151,9 +166,7 @@ class AbstractRefining(AbstractInference):
         )
 
     def objective(self, key, sampler, target, q, beta):
-        own = Refined(q, 0.0, 0, beta=beta, draw=unrolled)
-        value, particles = decoupled(key, target.joint, sampler, own, target.x)
-        return value, bounds_on_the_way(particles, sampler.weights)
+        return decoupled_bounds(key, sampler, target, q, beta)
 
 
 @dataclass(frozen=True)
@@ -211,6 +224,19 @@ class BSVI(AbstractRefining):
         if not self.learned:
             return EqualWeights()
         return SoftmaxWeights(jnp.zeros(self.steps + 1))
+
+
+def decoupled_bounds(
+    key: PRNGKeyArray,
+    sampler: Refined,
+    target: Conditioned,
+    q: LogVarianceNormal,
+    beta: Beta,
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """As published: the decoder on the sampler's bound, the encoder on its ELBO."""
+    own = Refined(q, 0.0, 0, beta=beta, draw=unrolled)
+    value, particles = decoupled(key, target.joint, sampler, own, target.x)
+    return value, bounds_on_the_way(particles, sampler.weights)
 
 
 def bounds_on_the_way(

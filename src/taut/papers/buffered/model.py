@@ -132,6 +132,7 @@ class BufferedModel(eqx.Module):
     likelihood: Pixels
     encoder: ResNetEncoder
     weights: AbstractWeights
+    learned: Any = None  # of the steps
 
     @property
     def joint(self) -> Joint:
@@ -176,7 +177,9 @@ class Guided(eqx.Module):
     weights: AbstractWeights
     inference: AbstractInference = eqx.field(static=True)
     rules: Rules = eqx.field(static=True)
+    learned: Any = None
 
     def __call__(self, x: Array):
         q = law(self.encoder(x))
-        return self.inference.sampler(q, self.weights, self.rules, None)
+        sampler = self.inference.sampler
+        return sampler(q, self.weights, self.rules, None, self.learned)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..experiment import Preset, Published
 from .evaluation import Examination
+from .further import AdaptedBSVI, IterativeBSVI, NaturalBSVI, SemiAmortised
 from .inference import BSVI, SVI, Amortised
 from .model import Grey, Network
 from .published import TEST
@@ -48,6 +49,13 @@ ROWS = {
     "bsvi-sir-pi": ("BSVI-k-SIR-pi", BSVI(learned=True, indices=1)),
 }
 OURS = {"svi-scratch": ("SVI-k' from scratch", SVI(10, scratch=True))}
+# Beyond the paper, on Omniglot.
+FURTHER = {
+    "bsvi-natural": ("BSVI-k-SIR, natural steps", NaturalBSVI()),
+    "bsvi-iterative": ("BSVI-3-SIR, learned update", IterativeBSVI()),
+    "bsvi-adapted": ("BSVI-k-SIR, learned step sizes", AdaptedBSVI()),
+    "semi-amortised": ("SVI-k', through the steps", SemiAmortised()),
+}
 
 
 def _budgets(full: BufferedVAE) -> Mapping[str, BufferedVAE]:
@@ -86,7 +94,8 @@ def _budgets(full: BufferedVAE) -> Mapping[str, BufferedVAE]:
 
 def _rows(dataset: str) -> list[Preset]:
     made = []
-    for key, (row, inference) in (ROWS | OURS).items():
+    further = FURTHER if dataset == "omniglot" else {}
+    for key, (row, inference) in (ROWS | OURS | further).items():
         full = replace(FULL[dataset], inference=inference)
         table, told = "ours", None
         if key in ROWS:

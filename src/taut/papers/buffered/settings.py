@@ -18,6 +18,7 @@ from ...samplers.weights import EqualWeights
 from ...train import EXAMPLES, Phase
 from ..experiment import AbstractExamined, seeded_choice
 from .evaluation import Examination
+from .further import AdaptedBSVI, IterativeBSVI, NaturalBSVI, SemiAmortised
 from .inference import BSVI, SVI, Amortised, Rules
 from .model import Binary, BufferedModel, Grey, Guided, Network, build, law
 
@@ -26,7 +27,15 @@ from .model import Binary, BufferedModel, Grey, Guided, Network, build, law
 class BufferedVAE(AbstractExamined):
     """A residual encoder and a gated PixelCNN on one data set."""
 
-    inference: Amortised | SVI | BSVI
+    inference: (
+        Amortised
+        | SVI
+        | BSVI
+        | NaturalBSVI
+        | IterativeBSVI
+        | AdaptedBSVI
+        | SemiAmortised
+    )
     """How they are trained: the row."""
     dataset: str = "omniglot"
     """omniglot, svhn or fashion_mnist."""
@@ -53,7 +62,9 @@ class BufferedVAE(AbstractExamined):
         shape = splits.mean.shape
         likelihood, encoder = build(key, shape, self.network, self.pixels)
         prior = StandardNormal((self.network.latent,))
-        return BufferedModel(prior, likelihood, encoder, self.inference.weights())
+        learned = self.inference.of_steps(jr.fold_in(key, 2), self.network.latent)
+        weights = self.inference.weights()
+        return BufferedModel(prior, likelihood, encoder, weights, learned)
 
     def state(self):
         return self.network.statistics
@@ -67,7 +78,8 @@ class BufferedVAE(AbstractExamined):
     def _loss(self, model, context, x):
         outputs, statistics = model.encoder.in_batch(x, EXAMPLES)
         q, beta = law(outputs), self.kl_weight(context.step)
-        sampler = self.inference.sampler(q, model.weights, self.rules, beta)
+        make, learned = self.inference.sampler, model.learned
+        sampler = make(q, model.weights, self.rules, beta, learned)
         target = Conditioned(model.joint, x)
         value, told = self.inference.objective(context.key, sampler, target, q, beta)
         told = told | scale_of(model.likelihood.head) | {"statistics": statistics}
@@ -96,7 +108,8 @@ class BufferedVAE(AbstractExamined):
         """The row's own bound, as it is trained, but never annealed."""
         rules = replace(self.rules, whole_batch=False)
         encoder = Normalised(model.encoder, state)
-        guide = Guided(encoder, model.weights, self.inference, rules)
+        inference, learned = self.inference, model.learned
+        guide = Guided(encoder, model.weights, inference, rules, learned)
         return Marginal(model.joint, guide)
 
     def report(self, key, model, state, images, gathered):
