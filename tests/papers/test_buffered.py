@@ -352,6 +352,28 @@ def test_diverging_steps_are_counted():
     assert jnp.all(particles.diagnostics.proposal.loc == 0.5)
 
 
+@pytest.mark.thorough
+def test_diverging_steps_are_counted_image_by_image(float32):
+    """In the evaluation: every image says how many of its steps were refused."""
+    settings = little(BSVI(1))
+    model, state = made_model(settings), settings.state()
+
+    def refused(rate):
+        rules = Rules(rate=rate)
+        images = splits().test
+        blocks = settings.examination.numbers(jr.key(2), model, state, rules, images)
+        (numbers,) = blocks
+        assert np.isfinite(numbers.buffered).all()
+        return np.asarray(numbers.rejected)
+
+    assert np.array_equal(refused(math.inf), np.full(4, 3))
+    assert np.array_equal(refused(1.0), np.zeros(4))
+
+
+def test_images_need_not_be_square():
+    trace(little(BSVI(1)), (8, 12, 1))
+
+
 def test_kl_weight():
     settings = little(BSVI(1), warm_up=5000)
     weights = [float(settings.kl_weight(step)) for step in (0, 2500, 5000, 9000)]
