@@ -123,7 +123,8 @@ def test_lower_end_alone():
 
 def judged(low, high, **found):
     """A verdict on made-up runs."""
-    usual = {"ess": 1e3, "khat": 0.1, "invalid": 0, "infinite": 0, "particles": 1000}
+    usual = {"ess": 1e3, "khat": 0.1, "invalid": 0, "infinite": 0, "rejected": 0.0}
+    usual |= {"particles": 1000}
     usual |= {"counting": False, "troubles": (), "notes": ()}
     fit = Fit(np.zeros((1, 1)), np.ones((1, 1, 1)), np.zeros(1))
     upper = None if high is None else End(high, +1, "certified")

@@ -95,7 +95,8 @@ def test_a_missing_log_of_the_number_of_samples():
     low = run_many(jr.split(jr.key(1), 32), sampler, target).log_z
     high = run_conditional_many(jr.split(jr.key(2), 32), sampler, target, exact).log_z
     fit = Fit(np.zeros((1, 2)), np.eye(2)[None], np.zeros(1))
-    rest = {"ess": 1e3, "khat": 0.1, "invalid": 0, "infinite": 0, "particles": 1024}
+    rest = {"ess": 1e3, "khat": 0.1, "invalid": 0, "infinite": 0, "rejected": 0.0}
+    rest |= {"particles": 1024}
     rest |= {"counting": False, "fit": fit, "troubles": (), "notes": ()}
     verdict = lambda shift: judge(
         End(low + shift, -1, "bound"), End(high, +1, "certified"), **rest

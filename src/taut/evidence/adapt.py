@@ -15,6 +15,7 @@ from ..samplers.annealed import Annealed
 
 _GRID = 24  # temperatures of the pilot
 _CHAINS = 32
+_MANY = 256  # dimensions beyond which half as many are enough
 _ROUNDS = 8
 
 
@@ -49,9 +50,12 @@ def adapt(
     thermodynamic distance: `d length / d beta` is the spread of `log gamma - log q`.
     """
 
+    event = eqx.filter_eval_shape(proposal.sample, key)
+    chains = _CHAINS if event.size < _MANY else _CHAINS // 2
+
     @eqx.filter_jit
     def walk(key, target, betas, steps):
-        sampler = Annealed(proposal, kernel(steps), betas, _CHAINS)
+        sampler = Annealed(proposal, kernel(steps), betas, chains)
         record = sampler.run(key, target).diagnostics
         rejected_nan = jnp.where(jnp.isnan(record.acceptance), 0.0, record.acceptance)
         return jnp.mean(rejected_nan, axis=0), record.log_ratio

@@ -24,8 +24,8 @@ class Nuts:
     """BlackJAX's NUTS with window adaptation, from overdispersed starts."""
 
     chains: int = 4
-    warmup: int = 500
-    num: int = 500
+    warmup: int = 300
+    num: int = 400
 
 
 @dataclass(frozen=True)

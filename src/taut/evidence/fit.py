@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
@@ -28,7 +29,7 @@ class Fit:
     scale_trils: np.ndarray  # (M, D, D)
     log_weights: np.ndarray  # (M,), normalised
     unseen: float = 0.0  # Good's estimate of the share of starts that meet new modes
-    flat: float = 1.0  # smallest curvature relative to the largest
+    flat: float = 1.0  # smallest curvature at a mode, in units of those along axes
 
     @property
     def num(self) -> int:
@@ -38,6 +39,16 @@ class Fit:
     def vague(self) -> bool:
         """Is one Gaussian around everything the best there is?"""
         return self.num == 1 or self.unseen > MOST_UNSEEN
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """Of the mixture, at points of shape (n, D)."""
+        parts = []
+        for loc, scale in zip(self.locs, self.scale_trils):
+            white = solve_triangular(scale, (points - loc).T, lower=True)
+            log_det = np.sum(np.log(np.diagonal(scale)))
+            parts.append(-0.5 * np.sum(white**2, axis=0) - log_det)
+        constant = 0.5 * points.shape[1] * np.log(2 * np.pi)
+        return logsumexp(np.array(parts).T + self.log_weights, axis=1) - constant
 
     def pooled(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and Cholesky factor of the whole mixture."""
@@ -191,7 +202,7 @@ def _climb(slope: Callable, start: np.ndarray) -> tuple[np.ndarray, float] | Non
         np.asarray(start, float),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 1000, "maxcor": 20},
+        options={"maxiter": 500, "maxcor": 20},
     )
     if out.fun >= 1e100:
         return None
@@ -199,17 +210,27 @@ def _climb(slope: Callable, start: np.ndarray) -> tuple[np.ndarray, float] | Non
 
 
 def _factor(precision: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Cholesky factor of the inverse; the least curvature relative to the largest."""
+    """Cholesky factor of the inverse, and how flat the flattest direction is."""
     if not np.all(np.isfinite(precision)):
         return None
-    values, vectors = np.linalg.eigh(0.5 * (precision + precision.T).astype(float))
+    precision = 0.5 * (precision + precision.T).astype(float)
+    values, vectors = np.linalg.eigh(precision)
     if values[-1] <= 0:
         return None
-    relative = float(values[0] / values[-1])
+    relative = _flatness(precision)
     floored = np.maximum(values, 1e-10 * values[-1])
     half = vectors / np.sqrt(floored)
     lower = np.linalg.qr(half.T)[1].T
     return lower * np.sign(np.diagonal(lower)), relative
+
+
+def _flatness(precision: np.ndarray) -> float:
+    """Smallest curvature in units that make that along every axis one."""
+    curvature = np.diagonal(precision)
+    if np.any(curvature <= 0):
+        return 0.0
+    scaled = precision / np.sqrt(np.outer(curvature, curvature))
+    return float(np.linalg.eigvalsh(scaled)[0])
 
 
 def _distance(a: np.ndarray, b: np.ndarray, scale_tril: np.ndarray) -> float:

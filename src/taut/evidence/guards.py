@@ -72,6 +72,7 @@ def judge(
     khat: float,
     invalid: int,
     infinite: int,
+    rejected: float,
     particles: int,
     counting: bool,
     fit: Fit,
@@ -98,6 +99,11 @@ def judge(
             f"the log joint was NaN for {invalid:,} of {particles:,} particles "
             "(counted as zero density)"
         )
+    if rejected > _MOST_INVALID:
+        bad.append(
+            f"the log joint was NaN at {rejected:.1%} of the points that were proposed "
+            "(counted as zero density)"
+        )
     if counting and lower.bound > 0:
         bad.append("the evidence of counted data is above 1: a term is wrong")
     if ess < _LEAST_ESS:
@@ -109,6 +115,8 @@ def judge(
         said.append("starts still meet new modes: others may be missing from draws")
     if invalid and invalid <= _MOST_INVALID * particles:
         said.append(f"{invalid:,} of {particles:,} particles met NaN, counted as zero")
+    if 0 < rejected <= _MOST_INVALID:
+        said.append(f"{rejected:.2g} of the proposed points were NaN, never accepted")
     if khat > _MOST_KHAT:
         said.append(f"weights are heavy-tailed (k-hat {khat:.2f}): a longer run helps")
     if bad:

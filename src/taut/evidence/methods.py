@@ -19,6 +19,7 @@ from ..samplers.importance import Importance
 from ..samplers.smc import SMC
 from .adapt import Schedule, adapt
 from .fit import Fit
+from .runs import BLOCK
 
 Sampler = AbstractSampler[Float[Array, " D"]]
 _CHUNK = 1024
@@ -34,6 +35,7 @@ class Method:
     cost: Callable[[int], int]
     pilot: int  # the length that the pilot tries
     most: int  # the longest
+    at_once: int = 1  # runs that are vectorised: short vectors waste the machine
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,7 +56,9 @@ def proposal_of(fit: Fit, whiten: Callable[[Array], Array], scale_tril: np.ndarr
     )
 
 
-def importance(proposal: AbstractExact, pilot: int = 2048) -> Method:
+def importance(
+    proposal: AbstractExact, pilot: int = 2048, guide: str = "Gaussian"
+) -> Method:
     """IWAE with the fitted guide; with draws, its estimate is bridge sampling."""
     return Method(
         "importance",
@@ -62,7 +66,7 @@ def importance(proposal: AbstractExact, pilot: int = 2048) -> Method:
         lambda num: num,
         pilot=pilot,
         most=2_000_000,
-        settings={"length": "importance samples"},
+        settings={"length": "importance samples", "guide": guide},
     )
 
 
@@ -107,6 +111,7 @@ def annealed(
         lambda length: num * (1 + moves.cost * length),
         pilot=16,
         most=20_000,
+        at_once=BLOCK,
         settings={"length": "temperatures", "chains": num, "kernel": moves.name},
     )
 
@@ -126,6 +131,7 @@ def sequential(
         lambda length: num * (1 + moves.cost * length),
         pilot=12,
         most=20_000,
+        at_once=BLOCK,
         settings={"length": "temperatures", "particles": num, "kernel": moves.name},
     )
 

@@ -16,6 +16,7 @@ from .statistics import pareto_khat
 
 _MOST_KHAT = 0.7
 _TINY = 1e-8
+_SPARE = 2.0  # times as long as the pilot's gap asks for: it is rough
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Trial:
         """As long as fits, and no longer than the tolerance asks for."""
         pilot = self.method.pilot
         fits = pilot * seconds / self.seconds
-        needed = pilot * self.gap / tolerance
-        return int(np.clip(min(fits, needed), pilot, self.method.most))
+        needed = _SPARE * pilot * self.gap / tolerance
+        return int(np.clip(np.ceil(min(fits, needed)), pilot, self.method.most))
 
     def promise(self, seconds: float, tolerance: float) -> float:
         """The gap to expect at that length: it falls as one over the length."""
@@ -63,13 +64,13 @@ def try_out(
     for again in range(2):
         began = time.perf_counter()
         lkey, ukey = jr.split(jr.fold_in(key, again))
-        low = run_many(jr.split(lkey, BLOCK), sampler, target)
+        low = run_many(jr.split(lkey, BLOCK), sampler, target, method.at_once)
         lows.append(low.log_z)
         weights.append(low.log_weight)
         if points is not None:
             some = points[again::2][:BLOCK]
             keys = jr.split(ukey, len(some))
-            high = run_conditional_many(keys, sampler, target, some)
+            high = run_conditional_many(keys, sampler, target, some, method.at_once)
             highs.append(high.log_z)
         clocks.append(time.perf_counter() - began)
     lower = np.concatenate(lows).astype(float)

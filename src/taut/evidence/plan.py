@@ -25,15 +25,19 @@ class Plan:
         """The final runs of both ends, with fresh keys."""
         lkey, ukey = jr.split(key)
         sampler = self.method.build(self.length)
-        low = run_many(jr.split(lkey, self.runs), sampler, target)
+        at_once = self.method.at_once
+        low = run_many(jr.split(lkey, self.runs), sampler, target, at_once)
         if points is None:
             return low, None
         keys = jr.split(ukey, len(points))
-        return low, run_conditional_many(keys, sampler, target, points)
+        return low, run_conditional_many(keys, sampler, target, points, at_once)
 
     def evaluations(self, conditional: int) -> int:
         return self.method.cost(self.length) * (self.runs + conditional)
 
     def __str__(self):
         unit = self.method.settings.get("length", "length")
-        return f"{self.method.name}, {self.length:,} {unit}, {self.runs} runs"
+        parts = [self.method.name, f"{self.length:,} {unit}", f"{self.runs} runs"]
+        if self.method.settings.get("guide") == "flow":
+            parts.append("flow guide")
+        return ", ".join(parts)

@@ -24,16 +24,22 @@ class Record(eqx.Module):
     log_z: Float[Array, "*R"]
     log_weight: Float[Array, "*R K"]
     acceptance: Float[Array, "*R"]  # NaN where nothing moves
-    invalid: Int[Array, "*R"]  # particles that met NaN
+    invalid: Int[Array, "*R"]  # weights that are NaN, set to zero
+    rejected: Int[Array, "*R"]  # moves to points that were NaN, never accepted
+    moves: Int[Array, "*R"]
     infinite: Int[Array, "*R"]  # weights of +inf: the target has no finite bound there
     log_ratio: Float[Array, "*R K T"] | None
 
 
 def run_many(
-    keys: PRNGKeyArray, sampler: AbstractSampler, target: AbstractTarget
+    keys: PRNGKeyArray,
+    sampler: AbstractSampler,
+    target: AbstractTarget,
+    at_once: int = 1,
 ) -> Record:
-    """Independent runs: the lower end, run by run."""
-    return _in_blocks(lambda keys: _runs(keys, sampler, target), keys)
+    """Independent runs, so many at once: the lower end, run by run."""
+    block = lambda keys: _runs(keys, sampler, target, at_once)
+    return _in_blocks(block, max(BLOCK, at_once), keys)
 
 
 def run_conditional_many(
@@ -41,35 +47,40 @@ def run_conditional_many(
     sampler: AbstractSampler,
     target: AbstractTarget,
     points: Float[Array, "R D"],
+    at_once: int = 1,
 ) -> Record:
     """Conditional runs, each from its own draw of the posterior: the upper end. Of
     samplers whose first particle is the one that was given.
     """
-    block = lambda keys, points: _conditional_runs(keys, sampler, target, points)
-    return _in_blocks(block, keys, points)
+
+    def block(keys, points):
+        return _conditional_runs(keys, sampler, target, points, at_once)
+
+    return _in_blocks(block, max(BLOCK, at_once), keys, points)
 
 
-def _in_blocks(block: Callable[..., Record], *args: Array) -> Record:
+def _in_blocks(block: Callable[..., Record], size: int, *args: Array) -> Record:
     """One compiled program for any number of runs."""
-    starts = range(0, len(args[0]), BLOCK)
-    parts = [block(*(a[i : i + BLOCK] for a in args)) for i in starts]
+    starts = range(0, len(args[0]), size)
+    parts = [block(*(a[i : i + size] for a in args)) for i in starts]
     return jtu.tree_map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 @eqx.filter_jit
-def _runs(keys, sampler, target) -> Record:
-    return jax.lax.map(lambda key: _record(sampler.run(key, target)), keys)
+def _runs(keys, sampler, target, at_once) -> Record:
+    one = lambda key: _record(sampler.run(key, target))
+    return jax.lax.map(one, keys, batch_size=at_once)
 
 
 @eqx.filter_jit
-def _conditional_runs(keys, sampler, target, points) -> Record:
+def _conditional_runs(keys, sampler, target, points, at_once) -> Record:
     def one(pair):
         key, z = pair
         log_target = target.log_prob(key, z)
         given = sampler.run_conditional(key, target, z, log_target)
         return _record(given, conditional=True)
 
-    return jax.lax.map(one, (keys, points))
+    return jax.lax.map(one, (keys, points), batch_size=at_once)
 
 
 def _record(particles: Particles, *, conditional: bool = False) -> Record:
@@ -88,10 +99,22 @@ def _record(particles: Particles, *, conditional: bool = False) -> Record:
     record = particles.diagnostics
     log_ratio = None
     acceptance, invalid = jnp.full((), jnp.nan), jnp.sum(bad)
+    rejected = moves = jnp.zeros_like(invalid)
     if record is not None:
         acceptance = jnp.mean(jnp.nan_to_num(record.acceptance))
-        invalid = jnp.maximum(invalid, jnp.sum(record.invalid > 0))
+        # A chain of weight zero that met NaN may owe its weight to it.
+        dead = jnp.isneginf(weight) & (record.invalid > 0)
+        invalid = jnp.maximum(invalid, jnp.sum(dead))
+        rejected = jnp.sum(record.invalid)
+        moves = jnp.full_like(rejected, record.acceptance.size)
         log_ratio = record.log_ratio if isinstance(record, Annealing) else None
     return Record(
-        log_mean_exp(weight), weight, acceptance, invalid, jnp.sum(infinite), log_ratio
+        log_mean_exp(weight),
+        weight,
+        acceptance,
+        invalid,
+        rejected,
+        moves,
+        jnp.sum(infinite),
+        log_ratio,
     )

@@ -13,17 +13,20 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from .calibrate import calibrate
 from .draws import Nuts, flattened, unconstrained_draws
 from .fit import Fit, by_population, laplace, moments, starts
+from .flow import Flow, available
 from .guards import check_normalises
 from .methods import annealed, importance, moves, proposal_of, scheduled, sequential
 from .pilot import choose, try_out
 from .plan import Plan
 from .problem import Problem, as_problem
+from .refine import refined
 from .result import Evidence
-from .source import LEAST_RUNS, find_source
+from .source import LEAST_RUNS, Source, find_source, whiten
 from .summary import summarise
 from .target import LogJoint, Whitened
 
 _FINAL = 0xF17A1  # the branch of the key that the final run draws from
+_MOST_FOR_FLOWS = 64  # dimensions in which a flow is tried unasked
 _LEAST_SHARE = 0.2  # of the budget that the final run has, whatever the pilot took
 
 
@@ -38,7 +41,7 @@ def sandwich(
     constraints: Any = None,
     draws: PyTree | Nuts | None = Nuts(),  # noqa: B008
     exact: Callable[[PRNGKeyArray], PyTree] | None = None,
-    guide: PyTree = None,
+    guide: PyTree | Flow = None,
     data: PyTree = None,
     counting: bool | None = None,
     gradient_free: bool | None = None,
@@ -55,7 +58,8 @@ def sandwich(
     `model` is a log joint of parameters shaped like `example` (constraints by NumPyro's
     names), an exact target, or a `Problem`. The upper end starts at `exact` draws
     (certified), at posterior `draws` (asymptotic; our own NUTS by default), or is left
-    out (`draws=None`). `guide` has rough draws to fit to, in place of modes.
+    out (`draws=None`). `guide` has rough draws to fit to, in place of modes, or is a
+    `Flow()` to be fitted, which is also tried last where no Gaussian did.
 
     A pilot fits, chooses and tunes; the final run has fresh keys and a length decided
     before it starts: at most what `budget` seconds pay for, and no more than a gap of
@@ -81,17 +85,18 @@ def sandwich(
 
     progress("fitting")
     fit = _fit(jr.fold_in(key, 0), problem, target, num_starts)
-    if guide is not None:
+    if guide is not None and not isinstance(guide, Flow):
         fit = moments(flattened(unconstrained_draws(target, guide)))
     progress("drawing")
     source = find_source(jr.fold_in(key, 1), problem, target, fit, draws, runs)
-    fit = source.refit(fit)
+    if fit is None or guide is None or isinstance(guide, Flow):
+        fit = source.refit(fit)
     progress("piloting")
     loc, scale = map(jnp.asarray, fit.pooled())
     white = Whitened(target, loc.astype(target.dtype), scale.astype(target.dtype))
     spent = lambda: time.perf_counter() - began
     per_run = lambda: max(budget - spent(), _LEAST_SHARE * budget) / runs
-    trials = _trials(jr.fold_in(key, 2), problem, white, fit, source.pilot(white))
+    trials = _trials(jr.fold_in(key, 2), problem, white, fit, source, guide)
     chosen, tried = choose(trials, per_run, tolerance)
     # The compiler has to be paid for once more, at the final length.
     seconds = max(per_run() - chosen.compiling / runs, _LEAST_SHARE * budget / runs)
@@ -145,17 +150,28 @@ def _fit(key, problem: Problem, target: LogJoint, num: int) -> Fit | None:
     if fit is not None:
         log_prob = lambda u: np.asarray(many(jnp.asarray(u, first.dtype)), float)
         check_normalises(log_prob, fit.locs[0], np.random.default_rng(0))
+        fit = refined(pkey, target, fit)
     return fit
 
 
-def _trials(key, problem: Problem, white: Whitened, fit: Fit, points):
+def _trials(key, problem: Problem, white: Whitened, fit: Fit, source: Source, guide):
     """Methods in the order of what they cost to try."""
-    proposal = proposal_of(fit, white.whiten, np.asarray(white.scale_tril))
+    points, dim = source.pilot(white), white.loc.shape[0]
     trial = lambda i, method: try_out(jr.fold_in(key, i), method, white, points)
+    early = whiten(white, source.early) if source.fits else None
+    if isinstance(guide, Flow):
+        proposal, name = guide.fit(jr.fold_in(key, 4), white, early, dim), "flow"
+    else:
+        proposal = proposal_of(fit, white.whiten, np.asarray(white.scale_tril))
+        name = "Gaussian"
     # What JAX cannot look into is evaluated point by point, on the host.
     pilot = 256 if problem.gradient_free else 2048
-    yield lambda: trial(0, importance(proposal, pilot))
-    how = moves(white.loc.shape[0], gradient_free=problem.gradient_free)
+    yield lambda: trial(0, importance(proposal, pilot, name))
+    how = moves(dim, gradient_free=problem.gradient_free)
     schedule = scheduled(jr.fold_in(key, 1), white, proposal, how)
     yield lambda: trial(2, annealed(proposal, schedule, how))
     yield lambda: trial(3, sequential(proposal, schedule, how))
+    if guide is None and early is not None and 1 < dim <= _MOST_FOR_FLOWS:
+        if available():
+            flow = Flow().fit(jr.fold_in(key, 5), white, early, dim)
+            yield lambda: trial(6, importance(flow, pilot, "flow"))

@@ -17,6 +17,7 @@ from .result import ASYMPTOTIC, CERTIFIED
 from .target import LogJoint, Whitened
 
 LEAST_RUNS = 16
+_EXACT = 2000  # draws to fit to, where they are to be had
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,33 @@ class Source:
         return whiten(white, self.late)
 
     def refit(self, fit: Fit | None) -> Fit:
-        """To trusted draws, unless a few modes were found and found again."""
-        enough = self.early is not None and len(self.early) > 2 * self.early.shape[1]
-        if fit is not None and not (enough and self.trusted and fit.vague):
-            return fit
-        if not enough:
+        """To trusted draws, where half of them say more about the other half than the
+        modes do.
+        """
+        if not self.fits:
+            if fit is not None:
+                return fit
             raise ValueError(
                 "No mode with finite curvature was found from any start, and there are "
                 "too few draws to fit a guide to. Reparameterise (a non-centred form), "
                 "pass `draws`, or another `example`."
             )
         assert self.early is not None
+        # Halves of the chains, so that the halves are independent.
+        known, unknown = np.array_split(self.early, 2)
+        score = lambda fit: np.mean(fit.log_density(unknown))
+        if fit is not None and score(fit) >= score(moments(known)):
+            return fit
         fresh = moments(self.early)
         if fit is None:
             return fresh
         return replace(fresh, flat=fit.flat, unseen=fit.unseen)
+
+    @property
+    def fits(self) -> bool:
+        """Are there trusted draws, and enough of them to fit to?"""
+        enough = self.early is not None and len(self.early) > 4 * self.early.shape[1]
+        return enough and self.trusted
 
 
 def whiten(white: Whitened, points: np.ndarray | None) -> Float[Array, "R D"] | None:
@@ -65,7 +78,7 @@ def find_source(
     exact = problem.exact
     if exact is not None:
         sample = jax.jit(jax.vmap(lambda k: target.unconstrain(exact(k))))
-        early = np.asarray(sample(jr.split(jr.fold_in(key, 0), 500)))
+        early = np.asarray(sample(jr.split(jr.fold_in(key, 0), _EXACT)))
         late = np.asarray(sample(jr.split(jr.fold_in(key, 1), runs)))
         return Source(early, late, CERTIFIED)
     if draws is None or (isinstance(draws, Nuts) and problem.gradient_free):

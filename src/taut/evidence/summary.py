@@ -53,6 +53,7 @@ def summarise(
         khat=khat,
         invalid=invalid,
         infinite=infinite,
+        rejected=count("rejected") / max(count("moves"), 1),
         particles=sum(r.log_weight.size for r in records),
         counting=problem.counting,
         fit=fit,
