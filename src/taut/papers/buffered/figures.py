@@ -47,15 +47,19 @@ def over_time(run: Run, *names: str) -> Series:
 
 
 def figure4(folder: Path, budget: str, runs: Path = RUNS) -> None:
-    """Omniglot: the bounds of training and of validation."""
+    """Omniglot: the bounds of training, and of validation, of every row."""
     series: Series = {}
+    validated: Series = {}
     for row, (_, run) in found(budget, "omniglot", runs).items():
         series[row] = over_time(run, "bound")["bound"]
         scores = run.summary().get("validation", [])
         if scores:
             steps, values = zip(*scores)
-            series[f"{row}, validation"] = (list(steps), list(values))
-    _draw(series, folder / "buffered-figure4.svg", "bound, nats", runs)
+            validated[row] = (list(steps), list(values))
+    _draw(series, folder / "buffered-figure4.svg", "training bound, nats", runs)
+    if validated:
+        path = folder / "buffered-figure4-validation.svg"
+        _draw(validated, path, "validation bound, nats", runs)
 
 
 def figure5(folder: Path, budget: str, runs: Path = RUNS) -> None:
@@ -140,7 +144,8 @@ def tables(folder: Path, budget: str) -> None:
         f"# Results: buffered, all columns ({budget})\n\nWritten by `taut reproduce "
         f"buffered tables --budget {budget}` from [`buffered.json`](buffered.json); "
         "nats. Below `full` the network is reduced, and fewer steps and samples stand "
-        "in for 500: each cell says how many. Published numbers are in brackets. "
+        "in for 500: each cell says how many, of the last seed that was run. Published "
+        "numbers are in brackets. "
         "Tables 1 to 3 are four rows of Tables 4 to 6.\n"
     ]
     for offset, (dataset, title) in enumerate(TITLES.items()):
