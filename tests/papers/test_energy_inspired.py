@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import taut
 from taut.core.density import AbstractDensity
@@ -156,6 +157,21 @@ def test_quadrature_of_snis():
     found = quadrature.log_density(model, 1.0, jnp.asarray(POINTS))
     truth = [known(v, x) for v, x in zip((-1.08714, -0.91894, -1.91894), POINTS)]
     np.testing.assert_allclose(found, truth, atol=2e-5)
+
+
+@pytest.mark.thorough
+def test_quadrature_of_snis_with_far_weights():
+    """One weight far above all others: nearly K times the proposal's density."""
+    steep = lambda x: 20.0 * x[0]
+    model = taut.SelfNormalized(taut.StandardNormal((2,)), steep, 2)
+    xs = jnp.array([[-3.0, 0.2], [0.5, 0.0]])
+    z = np.linspace(-9, 9, 20_001)
+    weight = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * (z[1] - z[0])
+    # w / (w + w_2) = sigmoid(20 (z_2 - x)).
+    chance = [weight @ expit(20 * (z - x)) for x in xs[:, 0]]
+    truth = np.log(2 * np.array(chance)) + jax.scipy.stats.norm.logpdf(xs).sum(1)
+    found = quadrature.log_density(model, 1.0, xs)
+    np.testing.assert_allclose(found, truth, atol=5e-3)
 
 
 def test_quadrature_of_rejection():

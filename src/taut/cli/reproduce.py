@@ -13,7 +13,7 @@ import tyro
 from ..papers import MODULES, presets
 from ..papers.experiment import Preset
 from ..rundir import Run, write_json
-from . import evaluate, tables
+from . import evaluate, pairs, tables
 from .grid import chosen, trained_there
 from .options import BUDGETS, nearest, parse, settings_at
 from .progress import console
@@ -68,6 +68,13 @@ def run(argv: Sequence[str]) -> None:
     for preset in picked:
         found = [_one(preset, seed, options) for seed in range(options.seeds)]
         merge(options.results / f"{options.paper}.json", _entry(preset, found, options))
+        pairs.update(
+            options.results / f"{options.paper}-pairs.json",
+            options.runs,
+            list(rows.values()),
+            options.budget,
+            options.seeds,
+        )
         tables.rewrite(options.results, options.paper, list(rows.values()))
     if not options.quiet:
         console.print(f"Wrote {options.results / (options.paper + '.md')}")
@@ -121,6 +128,7 @@ def _entry(
         "test_examples": last["evaluation"]["lower"]["examples"],
         "samples": last["evaluation"]["samples"],
         "upper": pick("upper"),
+        "rate": last["evaluation"].get("rate"),
         "simulated_lower": pick("lower"),
         "report": last["evaluation"].get("report"),
         "is_bound": preset.bound,

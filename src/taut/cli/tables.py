@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ..papers.experiment import Preset
+from . import pairs
 
 HEAD = """# Results: {paper}
 
 Written by `taut reproduce {paper}` from [`{paper}.json`]({paper}.json). Nats, higher is
 better. *Lower (test)* is the mean lower end on a seeded choice of test examples, with
 the error of that choice; *lower* and *upper (simulated)* are both ends on examples
-simulated from the trained model, where the upper one is certified. *Published* numbers
+simulated from the trained model, where the upper one is certified; *KL per datum* is
+what the guide spends of its bound on the prior. *Published* numbers
 come from the paper's full budget and are no target of a reduced one. Rows without a run
 say "not run".
 """
@@ -29,6 +31,9 @@ def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
         if table.startswith("figure") and not {p.name for p in rows} & names:
             continue  # its curves lie beside the figure
         parts.append(f"## {table}\n\n{_table(rows, found)}")
+    differences = pairs.table(folder / f"{paper}-pairs.json")
+    if differences:
+        parts.append(differences)
     pictures = sorted(folder.glob(f"{paper}-*.svg"))
     if pictures:
         shown = "\n\n".join(f"![{p.stem}]({p.name})" for p in pictures)
@@ -47,9 +52,11 @@ def _table(presets: Sequence[Preset], found: Sequence[dict[str, Any]]) -> str:
         "budget",
         "steps",
         "seeds",
+        "device",
         "lower (test)",
         "lower (simulated)",
         "upper (simulated)",
+        "KL per datum",
         "published",
     )
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
@@ -69,7 +76,7 @@ def _published(preset: Preset) -> str:
 def _not_run(preset: Preset) -> str:
     return (
         f"| {preset.row} | {preset.dataset} | not run |"
-        + " |" * 5
+        + " |" * 7
         + (f" {_published(preset)} |")
     )
 
@@ -87,9 +94,11 @@ def _line(preset: Preset, run: dict[str, Any]) -> str:
         run["budget"],
         f"{run['steps']:,}",
         str(run["seeds"]),
+        run["device"],
         lower,
         number(run["simulated_lower"]),
         number(run["upper"]),
+        number(run.get("rate")),
         _published(preset),
     )
     return "| " + " | ".join(cells) + " |"

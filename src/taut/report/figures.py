@@ -115,7 +115,11 @@ def density(
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, (name, values) in zip(axes.flat, pictures.items()):
-        axis.imshow(values, extent=extent, origin="lower", cmap="magma", vmin=0.0)
+        # A few pixels at a singularity must not leave all others black.
+        top = np.quantile(values, 0.998)
+        axis.imshow(
+            values, extent=extent, origin="lower", cmap="magma", vmin=0.0, vmax=top
+        )
         axis.set_title(name)
     return svg(figure)
 

@@ -21,6 +21,7 @@ from .table1 import latent_row
 PLANE_LAWS: Mapping[str, Law] = {
     "snis": SNIS(),
     "trs": TRS(),
+    "trs-raised": TRS(raised=3.0),
     "trs-published": PublishedTRS(),
     "his": HIS(2, alpha=0.995),
     "lars": LARS(evaluation_draws=1_000_000),

@@ -67,29 +67,40 @@ def _rejection(model, variance: float, xs):
     return _log_proposal(model.proposal, xs) + jax.vmap(ratio)(xs)
 
 
-@eqx.filter_jit
 def _self_normalized(model, variance: float, xs):
     """`p(x) = pi(x) K w(x) E[1 / (w(x) + W)]`, `W` the sum of K - 1 fresh weights, is
     `pi(x) K w(x) int_0^inf exp(-t w(x)) E[exp(-t w)]^(K-1) dt`, twice a quadrature.
     """
+    log_p, log_w, first = _log_weights(model, variance, xs)
+    # t = exp(v): from where it is small beside one over any weight, to where
+    # exp(-t w(x)) is nothing.
+    low = -22.0 - max(float(jnp.max(first)), 0.0)
+    high = max(12.0, 4.0 - float(jnp.min(first)))
+    v = jnp.linspace(low, high, math.ceil((high - low) / 0.085))
+    log_inverse = _log_mean_inverse(model.num, log_p, log_w, first, v)
+    return _log_proposal(model.proposal, xs) + math.log(model.num) + first + log_inverse
+
+
+@eqx.filter_jit
+def _log_weights(model, variance: float, xs):
+    """Log probabilities and log weights on the grid, and log weights at `xs`; the
+    weights have mean one.
+    """
     points, log_p = _proposals(model, variance)
-    log_weight = lambda x: -model.energy(x)
-    log_w = jax.vmap(log_weight)(points)
-    mean = log_sum_exp(log_p + log_w)  # weights are scaled to have mean one
-    v = jnp.linspace(-22.0, 12.0, 400)  # t = exp(v)
+    log_weight = jax.vmap(lambda x: -model.energy(x))
+    log_w = log_weight(points)
+    mean = log_sum_exp(log_p + log_w)
+    return log_p, log_w - mean, log_weight(xs) - mean
 
-    def log_laplace(v):
-        return log_sum_exp(log_p - jnp.exp(v + log_w - mean))
 
-    laplace = (model.num - 1) * jax.lax.map(log_laplace, v)
+@eqx.filter_jit
+def _log_mean_inverse(num: int, log_p, log_w, first, v):
+    """`log E[1 / (w(x) + W)]`."""
+    log_laplace = lambda v: log_sum_exp(log_p - jnp.exp(v + log_w))
+    others = (num - 1) * jax.lax.map(log_laplace, v)
     step = jnp.log(v[1] - v[0])
-
-    def ratio(x):
-        first = log_weight(x) - mean
-        inside = v - jnp.exp(v + first) + laplace
-        return jnp.log(model.num) + first + log_sum_exp(inside) + step
-
-    return _log_proposal(model.proposal, xs) + jax.lax.map(ratio, xs)
+    inverse = lambda first: log_sum_exp(v - jnp.exp(v + first) + others) + step
+    return jax.lax.map(inverse, first)
 
 
 @eqx.filter_jit

@@ -1,7 +1,8 @@
 """Rejection: TRS on both its bounds, and LARS, which has none."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -41,6 +42,16 @@ class _Rotated(AbstractTarget):
         return model.proposal.log_prob(key, x) + log_mean_exp(ratios(orders))
 
 
+class _Raised(eqx.Module):
+    """An energy and a constant."""
+
+    energy: Callable[[Any], Float[Array, ""]]
+    by: Float[Array, ""]
+
+    def __call__(self, x):
+        return self.energy(x) + self.by
+
+
 @dataclass(frozen=True)
 class TRS(AbstractBounded):
     """Truncated rejection sampling, trained on our tighter bound: the number of
@@ -49,9 +60,15 @@ class TRS(AbstractBounded):
 
     num: int = 1024
     """T, the largest number of proposals."""
+    raised: float = 0.0
+    """Added to the energy before training, and trained with it. An acceptance rate that
+    starts low can grow anywhere; near one half it saturates, and training waits."""
 
     def build(self, proposal, energy, *, key):
-        return TruncatedRejection(proposal, energy(key=key), self.num)
+        made = energy(key=key)
+        if self.raised:
+            made = _Raised(made, jnp.asarray(self.raised))
+        return TruncatedRejection(proposal, made, self.num)
 
     def aim(self, model, state, key):
         return _Rotated(model, key), {}
