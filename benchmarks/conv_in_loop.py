@@ -1,4 +1,4 @@
-"""Time a step of gated convolutions outside and inside `lax.scan`, in both forms.
+"""Time a step of gated convolutions outside and inside `lax.scan`, in all forms.
 
 Six gated 3x3 convolutions, 32 channels, on 28x28 images, float32; one step is a
 gradient, by the weights or by the image alone (what SVI, AIS and HIS loops need).
@@ -17,7 +17,11 @@ import numpy as np
 from taut.nn import conv
 
 LAYERS, CHANNELS, SIDE = 6, 32, 28
-FORMS = {"XLA's convolution": conv.by_xla, "columns": conv.by_columns}
+FORMS = {
+    "XLA's convolution": conv.by_xla,
+    "columns": conv.by_columns,
+    "one layout": conv.by_layout,
+}
 
 
 def network(form, weights, x):
@@ -69,12 +73,13 @@ def main():
     parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--steps", type=int, default=2, help="steps in the scan")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--forms", nargs="*", default=list(FORMS), choices=FORMS)
     args = parser.parse_args()
     key = jr.key(0)
     weights = jr.normal(key, (LAYERS, 3, 3, CHANNELS, 2 * CHANNELS)) / 17
     images = jr.normal(jr.fold_in(key, 1), (args.batch, SIDE, SIDE, CHANNELS))
     print(f"{jax.default_backend()}, jax {jax.__version__}, batch {args.batch}")
-    for name, form in FORMS.items():
+    for name, form in ((name, FORMS[name]) for name in args.forms):
         for by_image in (False, True):
             step = descend(form, by_image)
             outside = seconds(step, (weights, images), args.repeats)

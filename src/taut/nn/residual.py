@@ -26,7 +26,12 @@ class Residual(eqx.Module):
     activation: Callable = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.second(self.activation(self.first(x))) + self.skip(x)
+        # Two layers read x: one pass over it with the weights of both.
+        join = lambda a, b: jnp.concatenate([a, b], axis=-1)
+        weight = join(self.first.weight, self.skip.weight)
+        both = self.first.op(x, weight) + join(self.first.bias, self.skip.bias)
+        inner, skip = jnp.split(both, 2, axis=-1)
+        return self.second(self.activation(inner)) + skip
 
 
 def residual_linear(size: int, out: int, *, key: PRNGKeyArray) -> Residual:

@@ -38,15 +38,20 @@ class Convolved:
 
 
 class WeightNorm(eqx.Module):
-    """`scale * op(x, unit(direction)) + bias`: a scale and a bias for each output."""
+    """`op(x, scale * unit(direction)) + bias`: a scale and a bias for each output."""
 
     direction: Float[Array, "*fan out"]
     scale: Float[Array, " out"]
     bias: Float[Array, " out"]
     op: Op = eqx.field(static=True)
 
+    @property
+    def weight(self) -> Float[Array, "*fan out"]:
+        """The weights that act."""
+        return self.scale * unit(self.direction)
+
     def __call__(self, x: Float[Array, "*size fan"]) -> Float[Array, "*image out"]:
-        return self.scale * self.op(x, unit(self.direction)) + self.bias
+        return self.op(x, self.weight) + self.bias
 
 
 class ContextNorm(eqx.Module):
