@@ -63,7 +63,8 @@ class Posed(eqx.Module):
     x: Image
 
     def __call__(self, z: Float[Array, " size"]) -> Float[Array, ""]:
-        return -self.joint.log_prob(jr.key(0), (z, self.x))  # exact: no use of the key
+        log_joint = self.joint.log_prob(jr.key(0), (z, self.x))  # exact: no use of keys
+        return jnp.negative(log_joint)
 
 
 @dataclass(frozen=True)

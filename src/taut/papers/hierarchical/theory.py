@@ -40,7 +40,7 @@ def objectives(folder: Path, budget: str) -> None:
     record["curves"] = lists(curves)
     save(folder, "theory", budget, seeds, runs, record)
     panels = {"kl": "KL", "variance_log_w": "Var(log w)", "chi_square": "chi-square"}
-    write(folder, "theory", draw.curves(curves, panels))
+    write(folder, "theory", draw.seeds(curves, panels))
 
 
 def loose_sequence() -> list[dict[str, float]]:
@@ -55,7 +55,7 @@ def loose_sequence() -> list[dict[str, float]]:
     return rows
 
 
-def tail(n: int, level: float) -> float:
+def tail(n: float, level: float) -> float:
     """`E[w_n; w_n > level]` of that sequence: one half, however high the level."""
     high, p = 0.5 * (1 + n), 1 / n  # (1 + p) / (2 p)
     return (p * high if high > level else 0.0) + ((1 - p) / 2 if level < 0.5 else 0.0)

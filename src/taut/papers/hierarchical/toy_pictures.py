@@ -35,6 +35,22 @@ def curves(curves: Mapping[str, Any], panels: Mapping[str, str]) -> str:
     return svg(figure)
 
 
+def seeds(curves: Mapping[str, Any], panels: Mapping[str, str]) -> str:
+    """Curves along training on a logarithmic scale, a line for every seed."""
+    figure, axes = canvas(3.1 * len(panels), 2.9, ncols=len(panels))
+    for axis, (what, label) in zip(axes.flat, panels.items()):
+        for colour, (name, curve) in zip(COLOURS, curves.items()):
+            lines = axis.plot(
+                curve["step"], curve[what], color=colour, alpha=0.7, linewidth=0.9
+            )
+            lines[0].set_label(name)
+        axis.set_yscale("log")
+        axis.set_xlabel("training step")
+        axis.set_title(label)
+    axes.flat[0].legend(fontsize=8)
+    return svg(figure)
+
+
 def matrices(matrices: Mapping[str, np.ndarray]) -> str:
     """Correlation matrices, with their numbers."""
     figure, axes = canvas(2.6 * len(matrices), 2.5, ncols=len(matrices))
