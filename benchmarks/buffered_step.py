@@ -3,17 +3,19 @@
     python benchmarks/buffered_step.py --network quick --steps 5 9 27
     python benchmarks/buffered_step.py --network quick --rounds 9
     python benchmarks/buffered_step.py --network full --dataset svhn --compile
+    python benchmarks/buffered_step.py --network full --compile semi-amortised
 
 The first prints what the compiler made of a step for several k: temporaries, and the
 multiplications of its matrix products, loops multiplied out by the trip counts that the
 compiler knows: apart for the loop of k trips (the steps of SVI) and all the rest (the
 passes, forward and back, through the decoder that is trained; k is to be no trip count
 of another loop, so 5 or more). The second times rows in turns (alone on the machine,
-please), the third compiles the first step of every row.
+please), the others compile the first step of every row, or of those named.
 """
 
 import argparse
 import math
+import os
 import re
 import time
 from dataclasses import replace
@@ -128,7 +130,7 @@ def main():
     parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--steps", type=int, nargs="*", default=[])
     parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", nargs="*", help="rows (all without a name)")
     options = parser.parse_args()
     base, shape = settings_of(options), SHAPES[options.dataset]
     make = lambda inference: step_of(
@@ -149,16 +151,18 @@ def main():
                 f"{processor:.1f} s of the processor, {wall:.1f} by the clock",
                 flush=True,
             )
-    if options.compile:
+    if options.compile is not None:
         compile_rows(options, shape)
     if options.rounds:
         timed(options, make)
 
 
 def compile_rows(options, shape):
-    """The first step of every row of this data set."""
+    """The first step of rows of this data set."""
+    start = f"buffered-{options.dataset}-"
     for preset in PRESETS:
-        if f"buffered-{options.dataset}-" in preset.name:
+        row = preset.name.removeprefix(start)
+        if row in (options.compile or [row]) and preset.name.startswith(start):
             settings = preset.budgets[options.network]
             compiled, _, (wall, processor) = step_of(settings, shape, options.batch)
             memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
@@ -181,16 +185,22 @@ def timed(options, make):
     times = {name: [] for name in rows}
     for i in range(options.rounds + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             jax.block_until_ready(run(jr.key(i)))
             if i:  # the first is for warming up
-                times[name].append(time.perf_counter() - start)
-    for name, found in times.items():
-        low, middle, high = np.percentile(found, [25, 50, 75])
-        print(f"{name}: {middle:.3f} s a step (quartiles {low:.3f}, {high:.3f})")
-    ratio = np.array(times["BSVI-SIR, k = 9"]) / np.array(times["SVI, k = 9"])
-    low, middle, high = np.percentile(ratio, [25, 50, 75])
-    print(f"BSVI-SIR / SVI at k = 9: {middle:.3f} (quartiles {low:.3f}, {high:.3f})")
+                took = time.perf_counter() - start[0], time.process_time() - start[1]
+                times[name].append(took)
+    quartiles = lambda found: np.percentile(found, [25, 50, 75])
+    print(f"load: {os.getloadavg()[0]:.1f}")
+    for j, clock in enumerate(("by the clock", "of the processor")):
+        seconds = {name: np.array(found)[:, j] for name, found in times.items()}
+        for name, found in seconds.items():
+            low, middle, high = quartiles(found)
+            print(f"{name}: {middle:.3f} s {clock} ({low:.3f}, {high:.3f})")
+        low, middle, high = quartiles(
+            seconds["BSVI-SIR, k = 9"] / seconds["SVI, k = 9"]
+        )
+        print(f"BSVI-SIR / SVI, {clock}: {middle:.3f} ({low:.3f}, {high:.3f})")
 
 
 if __name__ == "__main__":
