@@ -22,6 +22,7 @@ from .densities.autoregressive import Autoregressive as Autoregressive
 from .densities.discrete import Bernoulli as Bernoulli, Categorical as Categorical
 from .densities.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from .densities.exact import Exact as Exact
+from .densities.flow import FlowJAX as FlowJAX
 from .densities.hamiltonian import (
     Hamiltonian as Hamiltonian,
     HamiltonianImportance as HamiltonianImportance,
@@ -70,6 +71,7 @@ from .samplers.hierarchical_gradient import (
     root_dreg_published as root_dreg_published,
     root_reparam as root_reparam,
 )
+from .samplers.hierarchical_refined import HierarchicalRefined as HierarchicalRefined
 from .samplers.importance import (
     Amortized as Amortized,
     Companions as Companions,
