@@ -15,33 +15,18 @@ jax.config.update("jax_enable_x64", True)  # noqa: FBT003
 import jax.random as jr  # noqa: E402
 
 from taut.evidence import references  # noqa: E402
-from taut.evidence.coverage import coverage, frozen_runs  # noqa: E402
-from taut.evidence.methods import annealed, importance, sequential  # noqa: E402
+from taut.evidence.coverage import coverage, frozen_runs, short  # noqa: E402
 
 HERE = Path(__file__).parents[1] / "docs" / "results"
 SEEDS = 200
-# Short on purpose: gaps that can be seen, and weights with tails.
-PLANS = {
-    name: (importance, 64)
-    for name in references.PROBLEMS
-    if references.table()[name]["kind"] == "exact"
-} | {
-    "brownian-motion": (annealed, 32),
-    "kalman": (annealed, 16),
-    "probabilistic-pca": (annealed, 16),
-    "funnel": (annealed, 32),
-    "gaussian-mixture": (sequential, 16),
-    "student-mixture": (annealed, 16),
-    "many-well-pair": (sequential, 16),
-    "many-well": (sequential, 32),
-}
+EXACT = [name for name, row in references.table().items() if row["kind"] == "exact"]
 
 
 def main(names):
     path = HERE / "evidence-coverage.json"
     rows = json.loads(path.read_text()) if path.exists() else {}
-    for name in names or PLANS:
-        method, length = PLANS[name]
+    for name in names or EXACT:
+        method, length = short(name)
         problem, began = references.load(name), time.perf_counter()
         low, high = frozen_runs(jr.key(0), problem, method, length, seeds=SEEDS)
         found = coverage(problem.log_z, low, high)

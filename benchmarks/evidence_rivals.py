@@ -188,8 +188,7 @@ def pymc_smc(name, task: Task):
             pm.Potential("f", value)
         found = pm.sample_smc(chains=4, cores=1, progressbar=False, random_seed=0)
     stages = found.sample_stats["log_marginal_likelihood"].values
-    last = [np.asarray(row, dtype=object).ravel() for row in np.atleast_1d(stages)]
-    values = [float(_last_finite(row)) for row in last]
+    values = [float(_last_finite(row)) for row in stages.reshape(4, -1)]
     error = float(np.std(values, ddof=1) / len(values) ** 0.5)
     return float(np.mean(values)), error, {"chains": values}
 

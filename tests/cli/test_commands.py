@@ -140,3 +140,20 @@ def test_a_grid_is_chosen_by_validation(experiment, capsys, float32, monkeypatch
 def test_a_row_without_a_grid_says_so(experiment, capsys):
     assert main(["reproduce", "energy-inspired", "tiny", "--grid"]) == 2
     assert "has no grid" in capsys.readouterr().err
+
+
+@pytest.mark.xdist_group("cli")
+def test_evidence_of_a_trained_run(experiment, capsys, float32):
+    """One test example of a run, both ends, with data simulated to calibrate it."""
+    assert main(["train", "tiny", "--out", "run", "--quiet"]) == 0
+    capsys.readouterr()
+    argv = ["evidence", "run:3", "--budget", "3", "--json", "--float32"]
+    assert main([*argv, "--quiet"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["verdict"]["word"] == "asymptotic"
+    assert record["calibration"]["simulations"] == 32
+    assert -10 < record["lower"]["value"] < record["upper"]["bound"] < 0
+    assert main(["evidence", "run:99"]) == 2
+    assert "14 test examples" in capsys.readouterr().err
+    assert main(["evidence", "run"]) == 2
+    assert "RUN:INDEX" in capsys.readouterr().err

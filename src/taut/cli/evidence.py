@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from .evidence_run import problem_of_run
 from .exits import Misuse
 from .options import nearest, parse
 from .progress import console
@@ -24,10 +25,11 @@ class Options:
 
     FILE.py:NAME is a `taut.evidence.Problem`, or a function without arguments that
     makes one (`taut.interop.numpyro.problem(model, *data)` does for NumPyro models).
+    RUN:INDEX is one test example of a trained run.
     """
 
     problem: Annotated[str | None, tyro.conf.Positional] = None
-    """FILE.py:NAME, or a built-in problem."""
+    """FILE.py:NAME, RUN:INDEX, or a built-in problem."""
     list: bool = False
     """List the built-in problems, with what is known of their evidence."""
     budget: float = 60.0
@@ -96,6 +98,11 @@ def find(name: str) -> "Problem":
     from ..evidence import Problem
     from ..evidence.references import PROBLEMS, load
 
+    folder, _, index = name.partition(":")
+    if Path(folder).is_dir():
+        if not index.isdecimal():
+            raise Misuse(f"expected RUN:INDEX, a run and a test example; got {name!r}.")
+        return problem_of_run(Path(folder), int(index))
     if ".py" not in name:
         if name not in PROBLEMS:
             raise nearest("problem", name, PROBLEMS, "taut evidence --list")

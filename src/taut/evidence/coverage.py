@@ -13,15 +13,39 @@ from scipy.stats import binom
 
 from .adapt import Schedule
 from .fit import moments
-from .methods import Method, importance, moves, proposal_of, scheduled
+from .methods import (
+    Method,
+    annealed,
+    importance,
+    moves,
+    proposal_of,
+    scheduled,
+    sequential,
+)
 from .plan import Plan
 from .problem import Problem
 from .result import BOUND, CERTIFIED, End
 from .target import Whitened
 
-_FITTED = 4000  # exact draws that the guide is fitted to
 _ERRORS = 8.0
 _AT_ONCE = 400
+# Method and length per reference problem; others: importance, 64. Short on purpose:
+# gaps that can be seen, and weights with tails.
+SHORT: dict[str, tuple[Callable[..., Method], int]] = {
+    "brownian-motion": (annealed, 32),
+    "kalman": (annealed, 16),
+    "probabilistic-pca": (annealed, 16),
+    "funnel": (annealed, 32),
+    "student-mixture": (annealed, 16),
+    "gaussian-mixture": (sequential, 16),
+    "many-well-pair": (sequential, 16),
+    "many-well": (sequential, 32),
+}
+
+
+def short(name: str) -> tuple[Callable[..., Method], int]:
+    """What a reference problem is covered with."""
+    return SHORT.get(name, (importance, 64))
 
 
 @dataclass(frozen=True)
@@ -97,7 +121,7 @@ def frozen_runs(
     exact, target = problem.exact, problem.target()
     fkey, pkey, skey, rkey = jr.split(key, 4)
     sample = jax.jit(jax.vmap(lambda k: target.unconstrain(exact(k))))
-    fit = moments(np.asarray(sample(jr.split(fkey, _FITTED))))
+    fit = moments(np.asarray(sample(jr.split(fkey, seeds * runs))))
     loc, scale = fit.pooled()
     white = Whitened(target, jnp.asarray(loc), spread * jnp.asarray(scale))
     points = jax.vmap(white.whiten)(sample(jr.split(pkey, seeds * runs)))

@@ -27,6 +27,7 @@ from .target import LogJoint, Whitened
 
 _FINAL = 0xF17A1  # the branch of the key that the final run draws from
 _MOST_FOR_FLOWS = 64  # dimensions in which a flow is tried unasked
+_MANY = 256
 _LEAST_SHARE = 0.2  # of the budget that the final run has, whatever the pilot took
 
 
@@ -164,8 +165,9 @@ def _trials(key, problem: Problem, white: Whitened, fit: Fit, source: Source, gu
     else:
         proposal = proposal_of(fit, white.whiten, np.asarray(white.scale_tril))
         name = "Gaussian"
-    # What JAX cannot look into is evaluated point by point, on the host.
-    pilot = 256 if problem.gradient_free else 2048
+    # What JAX cannot look into is evaluated point by point, on the host; in many
+    # dimensions importance sampling is not the method that is worth a long trial.
+    pilot = 256 if problem.gradient_free or dim > _MANY else 2048
     yield lambda: trial(0, importance(proposal, pilot, name))
     how = moves(dim, gradient_free=problem.gradient_free)
     schedule = scheduled(jr.fold_in(key, 1), white, proposal, how)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..problem import Problem
-from . import conjugate, hierarchical, regressions, synthetic
+from . import conjugate, hierarchical, posteriordb, regressions, synthetic
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     make.__name__.replace("_", "-"): make
@@ -35,6 +35,9 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
         regressions.german_credit,
         regressions.cox_process_32,
         regressions.cox_process_40,
+        posteriordb.kidscore_momiq,
+        posteriordb.ar_k,
+        posteriordb.low_dim_gauss_mix,
     )
 }
 

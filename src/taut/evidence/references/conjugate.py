@@ -65,11 +65,16 @@ def linear_regression() -> Problem:
 
 def linear_regression_nig() -> Problem:
     """Variance s ~ InverseGamma(3, 2), weights ~ N(0, 4 s), y ~ N(x w, s)."""
-    x, y = _regression()
+    return normal_inverse_gamma(*_regression(), shape=3.0, rate=2.0, prior=4.0)
+
+
+def normal_inverse_gamma(
+    x: np.ndarray, y: np.ndarray, *, shape: float, rate: float, prior: float
+) -> Problem:
+    """y ~ N(x w, s), w ~ N(0, prior s), s ~ InverseGamma(shape, rate)."""
     n, d = x.shape
-    shape, rate = 3.0, 2.0
-    # y ~ Student(2 a, scale matrix b/a (I + 4 x x^T)), in logs.
-    spread = np.eye(n) + 4.0 * x @ x.T
+    # y ~ Student(2 a, scale matrix b/a (I + prior x x^T)), in logs.
+    spread = np.eye(n) + prior * x @ x.T
     rate_n = rate + 0.5 * y @ np.linalg.solve(spread, y)
     shape_n = shape + 0.5 * n
     log_z = (
@@ -80,13 +85,14 @@ def linear_regression_nig() -> Problem:
         + gammaln(shape_n)
         - gammaln(shape)
     )
-    law = posterior(x, y, prior=4.0, noise=1.0)  # times s
+    law = posterior(x, y, prior=prior, noise=1.0)  # times s
 
     def log_joint(p):
         s = p["s"]
-        prior = npd.InverseGamma(shape, rate).log_prob(s)
-        prior += jnp.sum(npd.Normal(0.0, 2.0 * jnp.sqrt(s)).log_prob(p["w"]))
-        return prior + jnp.sum(npd.Normal(x @ p["w"], jnp.sqrt(s)).log_prob(y))
+        log_prior = npd.InverseGamma(shape, rate).log_prob(s)
+        scale = prior**0.5 * jnp.sqrt(s)
+        log_prior += jnp.sum(npd.Normal(0.0, scale).log_prob(p["w"]))
+        return log_prior + jnp.sum(npd.Normal(x @ p["w"], jnp.sqrt(s)).log_prob(y))
 
     def exact(key):
         skey, wkey = jr.split(key)
