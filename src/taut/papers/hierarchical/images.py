@@ -23,6 +23,8 @@ from ..experiment import AbstractExperiment, Splits
 from ..images import binary
 from .further import HVAE, IWHVI, SIVI, WithCompanions
 from .guides import AbstractGuide
+from .joint import JIWAE, FlowJIWAE
+from .moving import LangevinGuide, RefinedHIWAE
 from .settings import HIWAE, IWAE, IWAEH, AbstractGuideSettings, Sizes
 
 
@@ -47,7 +49,19 @@ class Model(eqx.Module):
 class HierarchicalVAE(AbstractExperiment):
     """Residual convolutions on either side, a normal prior of 32 dimensions."""
 
-    guide: IWAE | IWAEH | HIWAE | SIVI | IWHVI | WithCompanions | HVAE
+    guide: (
+        IWAE
+        | IWAEH
+        | HIWAE
+        | SIVI
+        | IWHVI
+        | WithCompanions
+        | HVAE
+        | JIWAE
+        | FlowJIWAE
+        | LangevinGuide
+        | RefinedHIWAE
+    )
     """How latents are proposed and weighed."""
     dataset: str = "static_mnist"
     """static_mnist, omniglot or caltech101_silhouettes."""

@@ -7,6 +7,8 @@ from typing import Any
 from ..experiment import Preset, Published
 from .further import HVAE, IWHVI, SIVI, WithCompanions
 from .images import HierarchicalVAE
+from .joint import JIWAE, FlowJIWAE
+from .moving import LangevinGuide, RefinedHIWAE
 from .published import TABLES, Line
 from .settings import HIWAE, IWAE, IWAEH, Sizes
 
@@ -138,6 +140,10 @@ def _further() -> list[Preset]:
         "iwhvi-k5": (IWHVI(5), 1.0),
         "companions-k5": (WithCompanions(5), 1.0),
         "hvae-k5": (HVAE(5), 8.0),
+        "j-iwae-k5": (JIWAE(5), 1.0),
+        "j-iwae-flow-k5": (FlowJIWAE(5), 1.5),
+        "langevin-k5": (LangevinGuide(5), 8.0),
+        "h-iwae-refined-k5": (RefinedHIWAE(5), 6.0),
     }
     told = {
         "h-iwae-a0-independent-k5": "H-IWAE, power 0, a root for every draw, K = 5",
@@ -147,6 +153,10 @@ def _further() -> list[Preset]:
         "iwhvi-k5": "importance-weighted hierarchical guide, K = 5",
         "companions-k5": "IWAE with companions, K = 5",
         "hvae-k5": "Hamiltonian guide, K = 5",
+        "j-iwae-k5": "J-IWAE, one multivariate normal, K = 5",
+        "j-iwae-flow-k5": "J-IWAE, a flow for every marginal, K = 5",
+        "langevin-k5": "Langevin guide, K = 5",
+        "h-iwae-refined-k5": "H-IWAE, power 0, every draw refined, K = 5",
     }
     short, _, title = TITLES[dataset]
     return [
