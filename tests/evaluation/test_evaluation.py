@@ -9,6 +9,7 @@ from jax.scipy.stats import norm
 
 from taut import (
     Amortized,
+    Bernoulli,
     Joint,
     Marginal,
     Normal,
@@ -17,9 +18,11 @@ from taut import (
 )
 from taut.evaluation import (
     AnnealedEnds,
+    CollapsedError,
     both_ends,
     gather,
     lower_end,
+    lowered,
     rate_and_distortion,
     summary,
 )
@@ -106,6 +109,54 @@ def test_an_estimated_model_is_refused():
     prior = SelfNormalized(StandardNormal((2,)), lambda z: jnp.sum(z), 3)
     with pytest.raises(TypeError, match="joint density is exact"):
         AnnealedEnds(vae(prior), linear(4))
+
+
+class Discrete(eqx.Module):
+    """A guide to codes."""
+
+    def __call__(self, x):
+        return Bernoulli(0.3 * x)
+
+
+def test_discrete_latents_are_refused():
+    joint = Joint(Bernoulli(jnp.zeros(2)), Likelihood())
+    model = Marginal(joint, Amortized(Discrete()))
+    ends = AnnealedEnds(model, linear(4), chains=2, leapfrogs=2)
+    with pytest.raises(TypeError, match="Kernels move continuous events"):
+        next(ends.lower(jr.key(0), examples(2)))
+
+
+def test_temperatures_out_of_order_are_refused():
+    with pytest.raises(ValueError, match="do not decrease"):
+        AnnealedEnds(vae(), [0.6, 0.3, 1.0])
+
+
+class Steep(eqx.Module):
+    """A likelihood that is NaN to the right of a cliff, or everywhere but at zero."""
+
+    cliff: float
+
+    def __call__(self, z):
+        broken = jnp.sum(jnp.log(jnp.where(z > self.cliff, jnp.nan, 1.0)))
+        return Normal(z + broken, jnp.full(2, jnp.log(SCALE)))
+
+
+def test_nan_in_a_chain_is_counted_and_lowers_the_verdict():
+    model = Marginal(Joint(StandardNormal((2,)), Steep(1.0)), Amortized(Guide()))
+    ends = AnnealedEnds(model, linear(5), chains=20, leapfrogs=3, step_size=0.3)
+    xs = examples(20)
+    found = gather(list(ends.lower(jr.key(0), xs)))
+    assert found.invalid.sum() > 0
+    assert not np.any(np.isnan(found.end.value))
+    assert "do not trust" in lowered("certified", int(found.invalid.sum()))
+    assert lowered("certified", 0) == "certified"
+
+
+def test_collapsed_step_sizes_stop_the_evaluation():
+    model = Marginal(Joint(StandardNormal((2,)), Steep(-9.0)), Amortized(Guide()))
+    ends = AnnealedEnds(model, linear(5), chains=2, leapfrogs=3)
+    with pytest.raises(CollapsedError, match="accepted 0.0% at a step size of .*start"):
+        ends.tuned(jr.key(0), examples(4), rounds=5)
 
 
 def test_rate_and_distortion_add_up():

@@ -19,6 +19,7 @@ from ..evaluation import (
     both_ends,
     gather,
     lower_end,
+    lowered,
     rate_and_distortion,
     summary,
 )
@@ -214,9 +215,9 @@ def _annealed(
     watched: Watched,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     betas = schedules.linear(options.temperatures)
-    ends = AnnealedEnds(
-        settings.density(*parts), betas, options.chains, options.leapfrogs
-    )
+    chains, chunk = options.chains, options.chunk
+    density = settings.density(*parts)
+    ends = AnnealedEnds(density, betas, chains, options.leapfrogs, chunk=chunk)
     wkey, tkey, skey = jr.split(jr.key(options.seed), 3)
     ends = ends.tuned(wkey, held_out(splits, 20))
     images = seeded_choice(splits.test, _given(options.images, settings.test_images))
@@ -228,12 +229,14 @@ def _annealed(
             yield told | {"acceptance": found.acceptance, "invalid": found.invalid}
 
     found = watched("test", len(images), below)
+    invalid = int(np.sum(found["invalid"]))
     told: dict[str, Any] = {
         "temperatures": options.temperatures,
         "chains": options.chains,
         "leapfrogs": options.leapfrogs,
         "acceptance": float(np.mean(found["acceptance"])),
-        "invalid_chains": int(np.sum(found["invalid"])),
+        "invalid_chains": invalid,
+        "verdict": lowered("lower only", invalid),
         "ess": float(np.median(found["ess"])),
         "step_size": [float(jnp.min(ends.step_size)), float(jnp.max(ends.step_size))],
     }
@@ -242,11 +245,16 @@ def _annealed(
 
         def both(start: int) -> Iterator[Arrays]:
             for _, lower, upper, harmonic in ends.both(skey, count, start=start):
-                yield {"lower": lower.end.value, "upper": upper, "harmonic": harmonic}
+                sides = {"lower": lower.end.value, "upper": upper, "harmonic": harmonic}
+                yield sides | {"invalid": lower.invalid}
 
         sides = watched("simulated", count, both)
-        harmonic = sides.pop("harmonic")
-        told["simulated"] = _sandwich(**sides) | {"upper_harmonic": summary(harmonic)}
+        harmonic, invalid = sides.pop("harmonic"), int(np.sum(sides.pop("invalid")))
+        told["simulated"] = _sandwich(**sides) | {
+            "upper_harmonic": summary(harmonic),
+            "invalid_chains": invalid,
+            "verdict": lowered(CERTIFIED, invalid),
+        }
     return found["value"], found["error"], told
 
 

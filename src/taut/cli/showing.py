@@ -25,7 +25,9 @@ def show(name: str, found: dict[str, dict[str, Any]]) -> None:
             f"{lower['mean']:.2f} {error}",
             "–",
             "–",
-            "lower only" if result["is_bound"] else "not a bound",
+            result.get("verdict", "lower only")
+            if result["is_bound"]
+            else "not a bound",
         )
         both = result.get("simulated")
         if both:

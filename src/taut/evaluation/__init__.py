@@ -4,11 +4,12 @@ The key of example `i` is `fold_in(key, i)`: results depend neither on blocks no
 chunks, and a run that stopped goes on where it was.
 """
 
-from .annealing import AnnealedEnds as AnnealedEnds
+from .annealing import AnnealedEnds as AnnealedEnds, CollapsedError as CollapsedError
 from .ends import (
     End as End,
     example_keys as example_keys,
     gather as gather,
+    lowered as lowered,
     summary as summary,
     weigh as weigh,
 )

@@ -17,10 +17,13 @@ from ..core.checks import split
 from ..core.combine import Conditioned, Marginal
 from ..core.density import AbstractDensity, AbstractExact
 from ..kernels.hmc import HMC
-from ..samplers.adaptation import tuned_step_sizes
+from ..samplers.adaptation import steadiest, tuned_step_sizes
 from ..samplers.annealed import Annealed, harmonic_log_z, reverse_chains
 from ..samplers.importance import Importance
-from .ends import End, example_keys, weigh
+from ..schedules import checked
+from .ends import End, example_keys, over_examples, weigh
+
+LEAST_ACCEPTED = 0.05
 
 
 class Annealing(eqx.Module):
@@ -31,6 +34,28 @@ class Annealing(eqx.Module):
     invalid: Float[Array, " n"]  # chains that met a NaN: their weight is zero
 
 
+class CollapsedError(RuntimeError):
+    """Chains that do not move evaluate nothing."""
+
+
+def refuse_collapsed(
+    step_size: Float[Array, " T"], acceptance: Float[Array, " moves"]
+) -> None:
+    """Raise where a warm-up found no step size at which moves are accepted."""
+    stuck = np.flatnonzero(~(np.asarray(acceptance) >= LEAST_ACCEPTED))
+    if not len(stuck):
+        return
+    worst = stuck[np.argmin(np.nan_to_num(np.asarray(acceptance)[stuck]))]
+    raise CollapsedError(
+        f"{len(stuck)} of {len(acceptance)} moves are accepted less than "
+        f"{LEAST_ACCEPTED:.0%} of the time after the warm-up; the worst is move "
+        f"{worst}, accepted {float(acceptance[worst]):.1%} at a step size of "
+        f"{float(step_size[worst]):.2g}. Look for infinite or NaN log densities and "
+        "for latents of very different scales; start from a smaller `step_size`, use "
+        "more temperatures, or evaluate by importance sampling (`--bound iwae`)."
+    )
+
+
 class AnnealedEnds(eqx.Module):
     """Chains from the guide (where it has a density) or the prior to the posterior."""
 
@@ -39,6 +64,7 @@ class AnnealedEnds(eqx.Module):
     betas: Float[Array, " T"]
     chains: int = eqx.field(static=True)
     leapfrogs: int = eqx.field(static=True)
+    chunk: int | None = eqx.field(static=True)  # chains at a time
 
     def __init__(
         self,
@@ -47,6 +73,8 @@ class AnnealedEnds(eqx.Module):
         chains: int = 16,
         leapfrogs: int = 10,
         step_size: float = 0.1,
+        *,
+        chunk: int | None = None,
     ):
         if not isinstance(density, Marginal) or not density.joint.exact:
             raise TypeError(
@@ -55,9 +83,9 @@ class AnnealedEnds(eqx.Module):
                 f"{type(density).__name__} or holds an estimate. Use importance "
                 "sampling (`--bound iwae`)."
             )
-        self.density, self.betas = density, jnp.asarray(betas, float)
+        self.density, self.betas = density, jnp.asarray(checked(betas), float)
         self.step_size = jnp.full(self.betas.shape, step_size)
-        self.chains, self.leapfrogs = chains, leapfrogs
+        self.chains, self.leapfrogs, self.chunk = chains, leapfrogs, chunk
 
     def sampler(self, x: Any, step_size: Float[Array, " T"], num: int) -> Annealed:
         """The chains for one example."""
@@ -66,26 +94,35 @@ class AnnealedEnds(eqx.Module):
         if isinstance(guide, Importance) and isinstance(guide.proposal, AbstractExact):
             start = guide.proposal
         kernel = HMC(step_size, self.leapfrogs)
-        return Annealed(start, kernel, self.betas, num, last_move=False)
+        more = {"last_move": False, "chunk": self.chunk}
+        return Annealed(start, kernel, self.betas, num, **more)
 
     def tuned(
         self, key: PRNGKeyArray, examples: np.ndarray, rounds: int = 40
     ) -> "AnnealedEnds":
-        """With step sizes found on `examples`, which are not to be evaluated."""
+        """With step sizes found on `examples`, which are not to be evaluated: first by
+        acceptance, then shortened to where weights vary least.
+        """
 
         @eqx.filter_jit
         def tune(ends, key, xs):
-            def acceptance(key, step_size):
-                def one(key, x):
+            def run(num):
+                def one(key, x, step_size):
                     target = Conditioned(ends.density.joint, x)
-                    sampler = ends.sampler(x, step_size, 2)
-                    return sampler.run(key, target).diagnostics.acceptance
+                    return ends.sampler(x, step_size, num).run(key, target)
 
-                return jax.vmap(one)(jax.random.split(key, len(xs)), xs)
+                batch = jax.vmap(one, (0, 0, None))
+                return lambda key, size: batch(split(key, len(xs)), xs, size)
 
-            return tuned_step_sizes(key, acceptance, ends.step_size, rounds)
+            acceptance = lambda *given: run(2)(*given).diagnostics.acceptance
+            log_weights = lambda *given: run(4)(*given).log_weight
+            akey, wkey, lkey = split(key, 3)
+            found = tuned_step_sizes(akey, acceptance, ends.step_size, rounds)
+            found = steadiest(wkey, log_weights, found)
+            return found, jnp.mean(acceptance(lkey, found), axis=(0, 1))
 
-        found = tune(self, key, jnp.asarray(examples))
+        found, accepted = tune(self, key, jnp.asarray(examples))
+        refuse_collapsed(found, accepted)
         return eqx.tree_at(lambda ends: ends.step_size, self, found)
 
     def lower(
@@ -100,7 +137,7 @@ class AnnealedEnds(eqx.Module):
 
         @eqx.filter_jit
         def lower(ends, keys, xs):
-            return jax.vmap(ends._lower)(keys, xs)
+            return over_examples(ends._lower)(keys, xs)
 
         for first in range(start, len(examples), block):
             xs = jnp.asarray(examples[first : first + block])
@@ -115,7 +152,7 @@ class AnnealedEnds(eqx.Module):
 
         @eqx.filter_jit
         def both(ends, keys):
-            return jax.vmap(ends._both)(keys)
+            return over_examples(ends._both)(keys)
 
         for first in range(start, count, block):
             size = min(block, count - first)

@@ -1,5 +1,6 @@
 """Numbers of one example, and of many."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -37,6 +38,22 @@ def example_keys(key: PRNGKeyArray, first: int, count: int) -> PRNGKeyArray:
     return jax.vmap(jr.fold_in, (None, 0))(key, first + jnp.arange(count))
 
 
+def over_examples(function: Callable) -> Callable:
+    """`vmap` over examples; under a mesh (`jax.set_mesh`) with an axis `data` they are
+    spread over it, where their number divides.
+    """
+    devices = dict(jax.sharding.get_abstract_mesh().shape).get("data", 1)
+
+    def batched(*args):
+        if devices == 1 or len(args[0]) % devices:
+            return jax.vmap(function)(*args)
+        spread = jax.sharding.PartitionSpec("data")
+        args = jax.lax.with_sharding_constraint(args, spread)
+        return jax.vmap(function, spmd_axis_name="data")(*args)
+
+    return batched
+
+
 def gather(blocks: list) -> Any:
     """One pytree of arrays from the blocks of it."""
     return jtu.tree_map(lambda *parts: np.concatenate(parts), *blocks)
@@ -52,3 +69,10 @@ def summary(value: Any, error: Any = None) -> dict[str, Any]:
     if error is not None and np.all(np.isfinite(error)):
         out["se_monte_carlo"] = float(np.sqrt(np.sum(error**2)) / n)
     return out
+
+
+def lowered(verdict: str, invalid: int) -> str:
+    """A verdict on chains of which `invalid` met a NaN, and so have no weight."""
+    if not invalid:
+        return verdict
+    return f"do not trust: {invalid} chains met a NaN, and their weight is zero"

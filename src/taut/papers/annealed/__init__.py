@@ -5,6 +5,7 @@ chains; the encoder, from which they start, its own ELBO.
 """
 
 from ..experiment import Preset
+from .figures import FIGURES as FIGURES
 from .inference import AIS as AIS, IWAE as IWAE, MHHMC as MHHMC
 from .persistent import Persistent as Persistent
 from .rows import OURS, TABLE1, TABLE2
