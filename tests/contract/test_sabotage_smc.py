@@ -33,6 +33,7 @@ def check(resampling):
     )
 
 
+@pytest.mark.thorough
 def test_the_true_law_passes():
     check(taut.Systematic())
 

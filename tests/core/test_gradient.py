@@ -204,7 +204,8 @@ def test_chunks_change_nothing(draw, float32):
 
     value, gradient = run(None)
     assert value.dtype == jnp.float32
-    for chunk in (1, 7, 64):
+    # Each is one more program: the other sizes, for one estimator, stand for all.
+    for chunk in (1, 7, 64) if draw is taut.reparam else (7,):
         other, slope = run(chunk)
         np.testing.assert_allclose(other, value, rtol=1e-5)
         size = np.abs(gradient).max()
