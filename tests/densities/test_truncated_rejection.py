@@ -180,3 +180,22 @@ def test_shapes(kind, getkey):
     density = kind(standard(), jnp.sum, 3)
     with pytest.raises(ValueError, match=r"events of shape \(\)"):
         density.log_prob(getkey(), jnp.zeros(2))
+
+
+@pytest.mark.parametrize("family", [TruncatedRejection, Resampled])
+def test_no_draw_without_an_energy(family, getkey):
+    """NaN is neither accepted nor rejected: no draw is made up."""
+    density = family(standard(), lambda x: jnp.where(x < 0, jnp.nan, x), 50)
+    with pytest.raises(RuntimeError, match="NaN, which can be neither"):
+        density.sample(getkey())
+
+
+def test_rates_that_were_rounded(float32):
+    """The closed form and its slope at acceptance rates of exactly 0 and 1."""
+    form = lambda rate: log_closed_form(jnp.array(-1.0), rate, 5)
+    value = jax.vmap(jax.value_and_grad(form))
+    (none, every), slopes = value(jnp.array([0.0, 1.0]))
+    # Few are accepted: the first T - 1 alike. All are: the first is.
+    assert abs(none - jnp.log(4 * jnp.exp(-1.0) + 1)) < 1e-5
+    assert abs(every + 1) < 1e-5
+    assert jnp.all(jnp.isfinite(slopes))

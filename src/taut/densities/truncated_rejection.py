@@ -70,9 +70,14 @@ def propose(
     keys = particle_keys(xkey, num)
     one = lambda key: check_scalar("The energy", energy(proposal.sample(key)))
     energies = jax.vmap(one)(keys)
-    accepted: Bool[Array, " num"] = -jr.exponential(akey, (num,)) < log_sigmoid(
-        -energies
+    energies = eqx.error_if(
+        energies,
+        jnp.any(jnp.isnan(energies)),
+        "Expected energies that are numbers; that of a proposal is NaN, which can be "
+        "neither accepted nor rejected. Look for overflow in the energy.",
     )
+    log_uniform = -jr.exponential(akey, (num,))
+    accepted: Bool[Array, " num"] = log_uniform < log_sigmoid(-energies)
     return keys, energies, jnp.argmax(accepted.at[-1].set(True))
 
 
@@ -94,6 +99,9 @@ def log_closed_form(
     check_at_least("num", num, 1)
     if num == 1:
         return jnp.zeros_like(log_accept)
+    # A rate that was rounded to 0 or 1 stands for one just inside.
+    limits = jnp.finfo(rate.dtype)
+    rate = jnp.clip(rate, limits.tiny, 1 - limits.epsneg)
     late = (num - 1) * jnp.log1p(-rate)
     early = log_accept + jnp.log(-jnp.expm1(late)) - jnp.log(rate)
     return log_sum_exp(jnp.stack([early, late]))
