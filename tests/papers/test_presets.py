@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 
+import jax
 import pytest
 
 from taut.cli import main
@@ -11,6 +13,7 @@ from taut.cli.running import refill
 from taut.data import MissingData
 from taut.papers import presets
 from taut.papers.experiment import Preset
+from taut.train import fit
 
 PRESETS = presets()
 PAPERS = {"energy-inspired", "annealed", "hierarchical", "buffered"}
@@ -47,9 +50,29 @@ def _tiny(preset: Preset) -> Preset:
     return dataclasses.replace(preset, budgets={"quick": settings})
 
 
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """Programs kept on disk: a resumed run and a row like another compile nothing."""
+    old = jax.config.jax_compilation_cache_dir
+    where = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    jax.config.update(
+        "jax_compilation_cache_dir", where or str(tmp_path_factory.mktemp("compiled"))
+    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    yield
+    jax.config.update("jax_compilation_cache_dir", old)
+
+
+def _half(*args, steps, **options):
+    """`fit`, as if stopped half-way."""
+    return fit(*args, steps=steps // 2, **options)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_trains_evaluates_and_goes_on(name, monkeypatch, tmp_path, float32):
+def test_a_preset_trains_goes_on_and_evaluates(
+    name, monkeypatch, tmp_path, float32, compiled_once
+):
     tiny = _tiny(PRESETS[name])
     monkeypatch.setattr("taut.cli.options.presets", lambda: {name: tiny})
     monkeypatch.chdir(tmp_path)
@@ -58,9 +81,12 @@ def test_a_preset_trains_evaluates_and_goes_on(name, monkeypatch, tmp_path, floa
     except MissingData as absent:
         pytest.skip(f"needs data that are not here: {absent}")
     argv = ["train", name, "--out", "run", "--quiet"]
-    assert main(argv) == 0
-    assert main([*argv, "--resume", "--steps", "22"]) == 0
+    with monkeypatch.context() as stopped:
+        stopped.setattr("taut.cli.running.fit", _half)
+        assert main(argv) == 0
+    assert main([*argv, "--resume"]) == 0
     assert main(["evaluate", "run", "--quiet"]) == 0
+    jax.clear_caches()
     summary = json.loads((tmp_path / "run/summary.json").read_text())
-    assert summary["step"] == 22
+    assert summary["step"] == 20
     assert summary["evaluation"]["lower"]["examples"] == 2
