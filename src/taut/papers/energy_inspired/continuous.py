@@ -37,15 +37,23 @@ class LogitScale(AbstractScale[Array, Array]):
         self.shape, self.lam = jnp.shape(mean), lam
 
     def to_base(self, x):
-        # The reals reach `lam` beyond either end of [0, 256).
-        beyond = 256 * self.lam / (1 - 2 * self.lam)
-        inside = jnp.all((x > -beyond) & (x < 256 + beyond))
+        low, high = self._ends(x.dtype)
+        inside = jnp.all((x > low) & (x < high))
         u, log_det = logit_transform(jnp.where(inside, x, 128.0), lam=self.lam)
         return jnp.ravel(u) - self.center(), jnp.where(inside, log_det, -jnp.inf)
 
     def from_base(self, u):
         x, log_det = logit_inverse(u + self.center(), lam=self.lam)
+        # Rounding must not carry a draw out of the support: one unit further in.
+        low, high = self._ends(x.dtype)
+        inward = 1 - jnp.finfo(x.dtype).eps
+        x = jnp.clip(x, low * inward, high * inward)
         return x.reshape(self.shape), -log_det
+
+    def _ends(self, dtype):
+        """The reals reach `lam` beyond either end of [0, 256)."""
+        beyond = 256 * self.lam / (1 - 2 * self.lam)
+        return jnp.asarray(-beyond, dtype), jnp.asarray(256 + beyond, dtype)
 
 
 class OnLogits(eqx.Module):
