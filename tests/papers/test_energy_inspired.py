@@ -34,6 +34,7 @@ from taut.papers.energy_inspired.laws import (
     PublishedTRS,
     ShortRunLangevin,
 )
+from taut.papers.energy_inspired.networks import VAE
 from taut.papers.energy_inspired.plane import Plane
 from taut.papers.experiment import Splits
 from taut.train import Context, NonFiniteError, fit
@@ -259,6 +260,16 @@ def test_no_density_outside_the_levels(value):
     assert jnp.all(jnp.isfinite(u))
 
 
+def test_draws_stay_inside_the_levels(float32):
+    """Where float32 rounds a sigmoid to 0 or 1 a draw still has a density."""
+    scale = LogitScale(jnp.full((4,), 128.0))
+    x, _ = scale.from_base(jnp.array([-60.0, -16.0, 16.0, 60.0]))
+    u, log_det = scale.to_base(x)
+    assert jnp.all(jnp.isfinite(u))
+    assert jnp.isfinite(log_det)
+    assert jnp.all(jnp.diff(u) >= 0)
+
+
 def test_his_gradients_are_of_second_order(getkey):
     """Through the gradients of the energy, against finite differences."""
     energy = lambda key: latent_energy(3, key=key)
@@ -430,8 +441,35 @@ def test_refused_settings(getkey):
     many = SNIS(4).build(normal, lambda key: lambda x: x, key=getkey())
     with pytest.raises(ValueError, match="one real number"):
         many.log_prob(getkey(), jnp.zeros(2))
+    with pytest.raises(ValueError, match="size = 50 elements; got events"):
+        HIS().build(normal, energy, key=getkey())
+    with pytest.raises(ValueError, match="evaluation_draws must be an integer of at"):
+        LARS(evaluation_draws=0).build(normal, energy, key=getkey())
+    for law in (TRS(4), PublishedTRS(4)):
+        many = law.build(normal, lambda key: lambda x: x, key=getkey())
+        with pytest.raises(ValueError, match="one real number"):
+            law.shared(many, None, getkey()).log_prob(getkey(), jnp.zeros(2))
+    for variance, learned in ((-1.0, False), (0.0, True)):
+        plane = Plane(steps=1, law=SNIS(4), variance=variance, learned=learned)
+        with pytest.raises(ValueError, match="variance must be positive"):
+            plane.make(getkey(), None)
     with pytest.raises(ValueError, match="dataset is one of"):
         Plane(steps=1, law=Proposal(), dataset="moons").data()
+
+
+def test_refused_pixel_laws(getkey):
+    """Over binary images a law has to weigh or accept what a VAE proposes."""
+    settings = BY_NAME["static-mnist-snis-on-vae"].budgets["quick"]
+    splits = splits_of(settings)
+    for law in (Proposal(), AnnealedLangevin(), ShortRunLangevin()):
+        with pytest.raises(ValueError, match="SNIS, TRS or LARS; got"):
+            replace(settings, law=law).make(getkey(), splits)
+    with pytest.raises(TypeError, match="continuous events"):
+        replace(settings, law=HIS(28 * 28)).make(getkey(), splits)
+    with pytest.raises(ValueError, match="height, width, channels"):
+        replace(settings, convolutional=True).make(getkey(), splits)
+    with pytest.raises(ValueError, match="positive sizes"):
+        replace(settings, network=VAE(latent=0)).make(getkey(), splits)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.5, np.nan])

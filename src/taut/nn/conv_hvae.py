@@ -139,9 +139,15 @@ def conv_energy(
     mean: Float[Array, "height width channels"], *, key: PRNGKeyArray
 ) -> Energy:
     """The ConvHVAE's convolutions, one linear output: our option beside the MLP."""
+    shape = jnp.shape(mean)
+    if len(shape) != 3:
+        raise ValueError(
+            "this energy sees images of shape (height, width, channels), as those of "
+            f"the ConvHVAE; the mean has shape {shape}. Use `pixel_energy` without one."
+        )
     ckey, hkey = jr.split(key)
-    head = linear(num_features(jnp.shape(mean)), 1, key=hkey)
-    features = ConvFeatures(jnp.shape(mean)[2], mean, key=ckey)
+    head = linear(num_features(shape), 1, key=hkey)
+    features = ConvFeatures(shape[2], mean, key=ckey)
     return Energy(Chain((features, head), identity))
 
 

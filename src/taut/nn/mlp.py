@@ -90,5 +90,7 @@ def linear(
     size: int, out: int, start: Start = glorot, *, key: PRNGKeyArray
 ) -> eqx.nn.Linear:
     """A dense layer whose weights begin as `start` says."""
+    if size < 1 or out < 1:
+        raise ValueError(f"a dense layer needs positive sizes; got {size} to {out}.")
     built, begun = jr.split(key)
     return start(eqx.nn.Linear(size, out, key=built), key=begun)

@@ -13,6 +13,7 @@ from ...nn.conv_hvae import conv_energy
 from ...nn.networks import latent_energy, pixel_energy
 from .. import images
 from ..experiment import Splits
+from .laws import AnnealedLangevin, Proposal, ShortRunLangevin
 from .networks import VAE, ConvHVAE, weighted, weighted_bound
 from .settings import AbstractEnergyExperiment, kl_weight
 
@@ -67,6 +68,12 @@ class PixelEnergy(AbstractBinary):
     """An energy of convolutions (ours) rather than 2 x 100 tanh."""
 
     def make(self, key, splits):
+        if isinstance(self.law, Proposal | AnnealedLangevin | ShortRunLangevin):
+            raise ValueError(
+                "PixelEnergy: expected a law that weighs or accepts images, SNIS, TRS "
+                f"or LARS; got {type(self.law).__name__}. A VAE without one is a "
+                "LatentEnergy with the law Proposal."
+            )
         nkey, pkey = jr.split(key)
         prior = StandardNormal((self.network.latent,))
         vae = self.network.build(prior, splits.mean, key=nkey).marginal()
@@ -97,7 +104,8 @@ class PixelEnergy(AbstractBinary):
 @functools.cache
 def _binary(name: str, *, channels: bool) -> Splits:
     splits = images.binary(name, "energy-inspired")
-    for part in (splits.test, splits.valid):
+    stored = None if splits.prepare else np.asarray(splits.train)
+    for part in (stored, splits.test, splits.valid):
         check_range(name, part, 0.0, 1.0)
     if not channels:
         return splits

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
@@ -80,13 +81,20 @@ class HIS(AbstractOwn):
     def build(self, proposal, energy, *, key):
         check_at_least("HIS: steps", self.steps, 1)
         ekey, mkey = jr.split(key)
-        return HamiltonianImportance(
+        model = HamiltonianImportance(
             proposal,
             energy(key=ekey),
             jnp.full(self.size, self.step_size),
             jnp.full(self.steps, self.alpha),
             Conditional(momentum_encoder(self.size, key=mkey), Normal),
         )
+        shape = eqx.filter_eval_shape(proposal.sample, key).shape
+        if shape != (self.size,):
+            raise ValueError(
+                f"HIS: expected a proposal of vectors of size = {self.size} elements; "
+                f"got events of shape {shape}. Set the law's size to theirs."
+            )
+        return model
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class Plane(AbstractEnergyExperiment):
     @property
     def proposal(self) -> AbstractDensity:
         """Where the law starts."""
+        if not self.variance > 0:
+            raise ValueError(f"variance must be positive; got {self.variance}.")
         if self.learned:
             return Normal(jnp.zeros(2), jnp.full(2, 0.5 * math.log(self.variance)))
         normal = StandardNormal((2,))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ...core.checks import check_at_least, check_scalar
 from ...core.density import AbstractTarget
 from ...core.numerics import log_mean_exp
 from ...densities.indexed_rejection import IndexedTruncatedRejection, index_summed
@@ -31,13 +32,13 @@ class _Rotated(AbstractTarget):
     exact: ClassVar[bool] = False
 
     def log_prob(self, key, x):
-        model, num = self.density, self.density.num - 1
-        rejected = log_reject(self.key, model.proposal, model.energy, num)
-        starts = jnp.arange(min(ROTATIONS, num)) * max(1, num // ROTATIONS)
-        orders = (starts[:, None] + jnp.arange(num)) % max(1, num)
-        energy = model.energy(x)
-        if num == 0:
+        model, others = self.density, self.density.num - 1
+        if others == 0:
             return model.proposal.log_prob(key, x)
+        rejected = log_reject(self.key, model.proposal, model.energy, others)
+        starts = jnp.arange(min(ROTATIONS, others)) * max(1, others // ROTATIONS)
+        orders = (starts[:, None] + jnp.arange(others)) % others
+        energy = check_scalar("The energy", model.energy(x))
         ratios = jax.vmap(lambda order: model.log_ratio(energy, rejected[order]))
         return model.proposal.log_prob(key, x) + log_mean_exp(ratios(orders))
 
@@ -128,6 +129,9 @@ class LARS(AbstractLaw):
     """Proposals for the acceptance rate in the final evaluation."""
 
     def build(self, proposal, energy, *, key):
+        # Now, rather than after the training.
+        check_at_least("LARS: draws", self.draws, 1)
+        check_at_least("LARS: evaluation_draws", self.evaluation_draws, 1)
         return Resampled(proposal, energy(key=key), self.num)
 
     def state(self):
@@ -155,14 +159,18 @@ class LARS(AbstractLaw):
 def acceptance(
     model: Resampled, key: PRNGKeyArray, draws: int, block: int = 10_000
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The acceptance rate and its standard error, in blocks of proposals."""
+    """The acceptance rate and its standard error, from `draws` proposals or a few more:
+    whole blocks of them.
+    """
     block = min(block, draws)
+    count = -(-draws // block)
 
     def moments(key):
         accept = lambda key: model.accept(model.proposal.sample(key))
         a = jax.vmap(accept)(jr.split(key, block))
         return jnp.mean(a), jnp.mean(a**2)
 
-    mean, square = jax.lax.map(moments, jr.split(key, -(-draws // block)))
+    mean, square = jax.lax.map(moments, jr.split(key, count))
     rate = jnp.mean(mean)
-    return rate, jnp.sqrt(jnp.maximum(jnp.mean(square) - rate**2, 0.0) / draws)
+    variance = jnp.maximum(jnp.mean(square) - rate**2, 0.0)
+    return rate, jnp.sqrt(variance / (count * block))
