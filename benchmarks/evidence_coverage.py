@@ -38,7 +38,7 @@ def main(names):
         }
         print(name, rows[name], flush=True)
         path.write_text(json.dumps(rows, indent=2) + "\n")
-    (HERE / "evidence-coverage.md").write_text(table(rows))
+        (HERE / "evidence-coverage.md").write_text(table(rows))
 
 
 def table(rows):

@@ -240,7 +240,7 @@ def everything():
             print(name, rival, row, flush=True)
             whole = {"load_at_start": load, "limit": LIMIT, "rows": rows}
             path.write_text(json.dumps(whole, indent=2) + "\n")
-    (HERE / "evidence-rivals.md").write_text(table(rows))
+            (HERE / "evidence-rivals.md").write_text(table(rows))
 
 
 def table(rows):
@@ -256,11 +256,13 @@ def table(rows):
         "|---|" + "---|" * len(TASKS),
     ]
     for rival, by in rows.items():
-        out.append(f"| {rival} | " + " | ".join(_cell(by[n]) for n in TASKS) + " |")
+        out.append(f"| {rival} | " + " | ".join(_cell(by.get(n)) for n in TASKS) + " |")
     return "\n".join(out) + "\n"
 
 
 def _cell(row):
+    if row is None:
+        return "not run"
     if "stopped" in row:
         return f"stopped after {row['stopped']} s"
     if "failed" in row:

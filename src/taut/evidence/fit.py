@@ -84,7 +84,7 @@ def laplace(
     ends = sorted((e for e in ends if e is not None), key=lambda e: -e[1])
     modes: list[tuple[np.ndarray, np.ndarray, float]] = []
     hits: list[int] = []
-    flat = 1.0
+    flat: list[float] = []
     for loc, value in ends:
         near = [
             i for i, (m, chol, _) in enumerate(modes) if _distance(loc, m, chol) < 1
@@ -99,7 +99,7 @@ def laplace(
         if factor is None:
             continue
         scale, relative = factor
-        flat = min(flat, relative)
+        flat.append(relative)
         log_det = float(np.sum(np.log(np.diagonal(scale))))
         half = 0.5 * len(loc) * np.log(2 * np.pi)
         modes.append((loc, scale, value + half + log_det))
@@ -117,7 +117,7 @@ def laplace(
         np.stack([m[1] for m in found]),
         shares[kept] - logsumexp(shares[kept]),
         unseen,
-        flat,
+        min(f for f, keep in zip(flat, kept) if keep),
     )
 
 
