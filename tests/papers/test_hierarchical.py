@@ -60,6 +60,10 @@ KINDS = [
     "caltech101-iwhvi-k5",
     "caltech101-companions-k5",
     "caltech101-hvae-k5",
+    "caltech101-j-iwae-k5",
+    "caltech101-j-iwae-flow-k5",
+    "caltech101-langevin-k5",
+    "caltech101-h-iwae-refined-k5",
 ]
 
 
