@@ -73,7 +73,7 @@ class Checkpoints:
                 f"{error}. Earlier checkpoints are as they were ({self.describe()}). "
                 "If the disk is full, free some space; then resume."
             ) from error
-        self._forget()
+        self._forget(step)
 
     def restore(self, like: PyTree, step: int | None = None) -> PyTree | None:
         """The newest good checkpoint (or the one of `step`), in the form of `like`;
@@ -102,13 +102,15 @@ class Checkpoints:
     def _score(self, step: int) -> float | None:
         try:
             return json.loads((self._path(step) / "manifest.json").read_text())["score"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _forget(self) -> None:
+    def _forget(self, saved: int) -> None:
+        # Those of later steps were damaged, and skipped by the run that saves now:
+        # they must not push out a good one.
         steps = self.steps()
-        kept = {*steps[-self.keep_last :], self.best_step()}
-        for step in set(steps) - kept:
+        last = [step for step in steps if step <= saved][-self.keep_last :]
+        for step in set(steps) - {*last, self.best_step()}:
             # Renamed first, so that what is being removed is never taken for whole.
             gone = self.folder / f".removed-{step}"
             os.rename(self._path(step), gone)
@@ -200,7 +202,7 @@ def _read(folder: Path, like: PyTree) -> PyTree:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         files, types = manifest["files"], manifest["arrays"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _Damaged(f"no readable manifest: {error}") from error
     if manifest.get("format") != FORMAT:
         raise CheckpointError(

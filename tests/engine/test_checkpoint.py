@@ -75,6 +75,18 @@ def test_keeps_the_last_and_the_best(tmp_path):
     ]  # fmt: skip
 
 
+def test_damaged_later_ones_do_not_push_out_a_good_one(tmp_path):
+    store = Checkpoints(tmp_path, keep_last=2)
+    tree = {"a": jnp.ones(2)}
+    store.save(1, tree, 1.0)
+    for step in (5, 6):
+        store.save(step, tree)
+        (tmp_path / f"{step:010d}" / "manifest.json").write_text("[]")
+    assert store.restore(tree) is not None  # of step 1
+    store.save(2, tree)
+    assert store.steps() == [1, 2]
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-3])
 
