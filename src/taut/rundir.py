@@ -44,6 +44,8 @@ class Run:
     ) -> "Run":
         """Begin a run in a new or empty folder."""
         run = cls(folder, keep_last)
+        if not _first_process():
+            return run  # the first one looks, and may have begun already
         if run.folder.is_file():
             raise RunError(f"{run.folder} is a file; a run needs a folder.")
         if run.folder.exists() and any(run.folder.iterdir()):
@@ -53,11 +55,10 @@ class Run:
                 else "is not empty and not a run (it has no config.json):"
             )
             raise RunError(f"{run.folder} {what} choose another folder.")
-        if _first_process():
-            run.folder.mkdir(parents=True, exist_ok=True)
-            write_json(run.folder / "environment.json", environment(data_digest))
-            # Last, because a folder is a run once it has one.
-            write_json(run.folder / "config.json", _plain(config))
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_json(run.folder / "environment.json", environment(data_digest))
+        # Last, because a folder is a run once it has one.
+        write_json(run.folder / "config.json", config)
         return run
 
     @classmethod
@@ -93,7 +94,7 @@ class Run:
             now = environment(data_digest)
             before["resumed"] = [*before.get("resumed", []), now]
             write_json(run.folder / "environment.json", before)
-            write_json(run.folder / "config.json", _plain(config))
+            write_json(run.folder / "config.json", config)
         return run
 
     @classmethod
@@ -126,56 +127,39 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All reports, oldest first; a last line cut short by a kill is left out."""
-        path = self.folder / "metrics.jsonl"
-        if not path.exists():
-            return []
-        rows = []
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        return _rows(self.folder / "metrics.jsonl")
+
+    def validations(self) -> list[dict[str, Any]]:
+        """All validations, step and score, oldest first."""
+        return _rows(self.folder / "validations.jsonl")
 
     def start(self, step: int) -> None:
-        """Drop the reports made after the checkpoint that training goes on from."""
-        if not _first_process():
-            return
-        kept = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
-        _replace(self.folder / "metrics.jsonl", "".join(f"{row}\n" for row in kept))
+        """Drop what was reported after the checkpoint that training goes on from."""
+        for name in ("metrics.jsonl", "validations.jsonl"):
+            path = self.folder / name
+            if _first_process() and path.exists():
+                kept = [json.dumps(r) for r in _rows(path) if r["step"] <= step]
+                _replace(path, "".join(f"{row}\n" for row in kept))
 
     def report(self, step: int, metrics: Mapping[str, Any], rate: float) -> None:
         """Add one line to metrics.jsonl."""
-        if not _first_process():
-            return
-        row = {"step": step, "rate": rate, **metrics}
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
+        _add(self.folder / "metrics.jsonl", {"step": step, "rate": rate, **metrics})
+
+    def validated(self, step: int, score: Any) -> None:
+        """Add one line to validations.jsonl."""
+        _add(self.folder / "validations.jsonl", {"step": step, "score": score})
+
+    def seconds(self) -> float:
+        """How long the steps of the reports took, compilation left out."""
+        ends = [(row["step"], row["rate"]) for row in self.metrics() if row.get("rate")]
+        starts = [0, *(step for step, _ in ends)]
+        return sum((end - s) / rate for s, (end, rate) in zip(starts, ends))
 
     def summarise(self, values: Mapping[str, Any]) -> None:
         """Write `values` into summary.json, beside those already there."""
         if _first_process():
             values = self.summary() | _plain(values)
             write_json(self.folder / "summary.json", values)
-
-
-class TensorBoard:
-    """Reports for TensorBoard: `on_report=TensorBoard(folder).report`. Needs
-    tensorboardX (`pip install taut[tensorboard]`)."""
-
-    def __init__(self, folder: str | Path):
-        from tensorboardX import SummaryWriter  # pyright: ignore
-
-        self.writer = SummaryWriter(str(folder))
-
-    def report(self, step: int, metrics: Mapping[str, Any], rate: float) -> None:
-        """One point on each curve; one curve per seed."""
-        for name, value in (dict(metrics) | {"rate": rate}).items():
-            numbers = np.atleast_1d(np.asarray(value))
-            for i, number in enumerate(numbers):
-                label = name if numbers.size == 1 else f"{name}/seed{i}"
-                self.writer.add_scalar(label, float(number), step)
-        self.writer.flush()
 
 
 def environment(data_digest: str | None = None) -> dict[str, Any]:
@@ -232,7 +216,29 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write all of a JSON file or nothing."""
-    _replace(path, json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+    _replace(path, as_json(value) + "\n")
+
+
+def as_json(value: Any) -> str:
+    """Strict JSON: arrays become lists, and what is not a finite number null."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    # A last line cut short by a kill is left out.
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _add(path: Path, row: Mapping[str, Any]) -> None:
+    if _first_process():
+        with path.open("a") as file:
+            file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
 
 
 def _replace(path: Path, text: str) -> None:

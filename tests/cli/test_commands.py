@@ -41,6 +41,10 @@ def test_help_does_not_import_jax():
         (["reproduce", "energy-inspired", "table9"], 2, "Nearest: table1"),
         (["data", "verify", "mnst"], 1, "Did you mean mnist"),
         (["train", "tiny", "--mesh", "rows"], 2, "data=4"),
+        (["report"], 2, "say which runs"),
+        (["sweep"], 2, "say which experiments"),
+        (["sample", "nowhere", "--num", "0"], 1, "num must be"),
+        (["evaluate", "nowhere", "--images", "0"], 2, "--images must be at least 1"),
     ],
 )
 def test_misuse_is_answered_plainly(experiment, capsys, argv, code, words):
@@ -130,10 +134,11 @@ def test_a_grid_is_chosen_by_validation(experiment, capsys, float32, monkeypatch
         for folder in (experiment / "runs").iterdir()
     }
     assert sorted(scores) == ["tiny-quick-0-grid00", "tiny-quick-0-grid01"]
-    best = max(scores, key=lambda name: scores[name]["validation"])
+    assert all(isinstance(said["grid_score"], float) for said in scores.values())
+    best = max(scores, key=lambda name: scores[name]["grid_score"])
     assert best.endswith("grid01")  # the other rate hardly moves
     assert [name for name in scores if "evaluation" in scores[name]] == [best]
-    monkeypatch.setattr("taut.cli.grid.train_into", None)  # nothing is trained again
+    monkeypatch.setattr("taut.cli.train.train_into", None)  # nothing is trained again
     assert main([*argv, "--grid"]) == 0
 
 

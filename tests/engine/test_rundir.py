@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from taut.rundir import Run, RunError, TensorBoard
+from taut.rundir import Run, RunError
+from taut.tensorboard import TensorBoard
 
 CONFIG = {"steps": 10, "model": {"width": 3, "name": "vae"}, "rates": [0.1, 0.2]}
 
@@ -73,6 +74,12 @@ def test_folders_that_will_not_do(tmp_path):
         Run.create(tmp_path / "other" / "thesis.tex", CONFIG)
     (tmp_path / "empty").mkdir()
     Run.create(tmp_path / "empty", CONFIG)
+
+
+def test_only_the_first_process_looks_at_the_folder(tmp_path, monkeypatch):
+    Run.create(tmp_path / "run", CONFIG)
+    monkeypatch.setattr("taut.rundir._first_process", lambda: False)
+    assert Run.create(tmp_path / "run", CONFIG).config() == CONFIG
 
 
 def test_settings_must_be_plain(tmp_path):

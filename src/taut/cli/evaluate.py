@@ -1,6 +1,5 @@
 """`taut evaluate`: the log-likelihood of a trained run, from both sides."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -30,12 +29,12 @@ from ..papers.experiment import (
     Splits,
     seeded_choice,
 )
-from ..rundir import Run
+from ..rundir import Run, as_json
 from .exits import Misuse
 from .options import parse
 from .partial import Arrays, Partial, digest
 from .progress import progress
-from .running import held_out, plan_of, train, trained
+from .running import held_out, plan_of, restored
 from .showing import show
 
 CERTIFIED = "certified: simulated together with their latents"
@@ -88,6 +87,9 @@ def run(argv: Sequence[str]) -> None:
     options = parse(Options, argv, "taut evaluate")
     if options.bound not in ("iwae", "ais"):
         raise Misuse(f"--bound is iwae or ais; got {options.bound!r}.")
+    for name, least in (("images", 1), ("simulated", 0)):
+        if _given(getattr(options, name), least) < least:
+            raise Misuse(f"--{name} must be at least {least}.")
     bounds = ("iwae", "ais") if options.compare else (options.bound,)
     try:
         found = {bound: evaluate(options.run, options, bound) for bound in bounds}
@@ -95,7 +97,7 @@ def run(argv: Sequence[str]) -> None:
         stopped = "Stopped; the same command goes on from the blocks that are done."
         raise KeyboardInterrupt(stopped) from None
     if options.json:
-        print(json.dumps(found if options.compare else found[bounds[0]], indent=2))
+        print(as_json(found if options.compare else found[bounds[0]]))
     elif not options.quiet:
         show(options.run.name, found)
 
@@ -104,13 +106,14 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
     """The test set from below; examples of the model itself from both sides."""
     plan, record = plan_of(folder), Run.open(folder)
     settings, splits = plan.settings, plan.settings.data()
-    parts = trained(train(plan, splits, record, steps=0))
+    model, state, step = restored(plan, splits, record)
+    parts = model, state
     start = time.monotonic()
     settled: dict[str, float] = {}
     if isinstance(settings, AbstractSettled):
         key = jr.fold_in(jr.key(options.seed), SETTLE)
         state, settled = settings.settle(key, *parts)
-        parts = parts[0], state
+        parts = model, state
     made_with = {name: asdict(options)[name] for name in DECIDING}
     kept = Partial(
         folder / f"evaluation-partial-{bound}",
@@ -124,6 +127,7 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
         "bound": bound,
         "is_bound": plan.preset.bound,
         "seed": options.seed,
+        "step": step,
         "lower": summary(values, errors),
         "bits_per_dim": float(-np.mean(values) / np.log(2) / splits.test[0].size),
         **result,
@@ -135,6 +139,15 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
     record.summarise({name: result})
     kept.remove()
     return result
+
+
+def evaluated_there(folder: Path, *, quiet: bool) -> None:
+    """Evaluate by importance samples, unless it was done after the last step."""
+    found = Run.open(folder).summary()
+    done = found.get("evaluation", {"step": None})
+    # Records without the step are older than its mention here.
+    if done.get("step", found["step"]) != found["step"]:
+        evaluate(folder, Options(folder, quiet=quiet))
 
 
 def _given(option: int | None, default: int) -> int:

@@ -20,7 +20,7 @@ def problem_of_run(folder: Path, index: int) -> "Problem":
     from ..core.combine import Conditioned, Joint, Marginal
     from ..evidence.problem import as_problem
     from ..rundir import Run
-    from .running import plan_of, train, trained
+    from .running import plan_of, restored
 
     plan, record = plan_of(folder), Run.open(folder)
     splits = plan.settings.data()
@@ -28,8 +28,8 @@ def problem_of_run(folder: Path, index: int) -> "Problem":
         raise Misuse(
             f"{folder} has {len(splits.test)} test examples; there is none {index}."
         )
-    parts = trained(train(plan, splits, record, steps=0))
-    density: Any = plan.settings.density(*parts)
+    model, state, _ = restored(plan, splits, record)
+    density: Any = plan.settings.density(model, state)
     if not (isinstance(density, Marginal) and density.joint.exact):
         raise Misuse(
             f"{folder} is not a latent-variable model with one exact joint; "

@@ -21,7 +21,15 @@ def guarded(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, TypeError, OSError, RuntimeError) as problem:
+    # ArithmeticError: a loss of NaN; MemoryError: more particles than fit.
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        RuntimeError,
+        ArithmeticError,
+        MemoryError,
+    ) as problem:
         if os.environ.get("TAUT_TRACEBACK"):
             raise
         return _say(problem, 1)
@@ -29,6 +37,12 @@ def guarded(command: Callable[[], int | None]) -> int:
 
 def _say(problem: Exception, code: int) -> int:
     print(f"taut: {problem}", file=sys.stderr)
+    if "RESOURCE_EXHAUSTED" in str(problem):  # XLA's own word
+        print(
+            "More than the memory holds: a smaller `taut evaluate --chunk` gives the "
+            "same numbers; in training, a smaller --batch-size or fewer samples.",
+            file=sys.stderr,
+        )
     if code == 1:
         print("(TAUT_TRACEBACK=1 shows where this came from.)", file=sys.stderr)
     return code

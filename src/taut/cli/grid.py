@@ -11,18 +11,8 @@ from ..evaluation import gather, lower_end
 from ..papers.experiment import seeded_choice
 from ..rundir import Run
 from .exits import Misuse
-from .running import Plan, train, trained
-from .train import train_into
-
-
-def trained_there(plan: Plan, folder: Path, *, quiet: bool) -> None:
-    """Train in that folder, go on with what is there, or leave it if it is done."""
-    there = (folder / "config.json").is_file()
-    summary = Run.open(folder).summary() if there else {}
-    # Early stopping ends a run, too.
-    done = summary.get("stopped_early") or summary.get("step", 0) >= plan.settings.steps
-    if not done:
-        train_into(plan, folder, resume=there, quiet=quiet)
+from .running import Plan, restored
+from .train import trained_there
 
 
 def chosen(plan: Plan, folder: Path, *, quiet: bool) -> tuple[Path, dict[str, Any]]:
@@ -44,15 +34,16 @@ def chosen(plan: Plan, folder: Path, *, quiet: bool) -> tuple[Path, dict[str, An
 def validated(plan: Plan, folder: Path) -> float:
     """The lower end on validation examples, as on the test ones; kept in the folder."""
     record, settings = Run.open(folder), plan.settings
-    known = record.summary().get("validation")
+    known = record.summary().get("grid_score")
     if known is None:
         splits = settings.data()
         if splits.valid is None:
             raise Misuse(f"{plan.preset.name} keeps no validation data to choose by.")
-        parts = trained(train(plan, splits, record, steps=0))
+        model, state, _ = restored(plan, splits, record)
         images = seeded_choice(splits.valid, settings.test_images)
         target = lambda parts, key: settings.shared(parts[0], parts[1], key)
+        parts = model, state
         blocks = lower_end(jr.key(0), target, parts, images, settings.samples)
         known = float(np.mean(gather(list(blocks)).value))
-        record.summarise({"validation": known})
+        record.summarise({"grid_score": known})
     return known

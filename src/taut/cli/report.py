@@ -10,6 +10,7 @@ import tyro
 
 from ..report import Figure, Page, Row, curves, ends, images, render
 from ..rundir import Run
+from .exits import Misuse
 from .options import existing_run, parse
 from .progress import console
 from .running import plan_of
@@ -30,6 +31,8 @@ class Options:
 def run(argv: Sequence[str]) -> None:
     options = parse(Options, argv, "taut report")
     folders = [existing_run(folder) for folder in options.runs]
+    if not folders:
+        raise Misuse("say which runs: `taut report RUN...`.")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(render(page_of(folders)))
     if not options.quiet:
@@ -38,8 +41,9 @@ def run(argv: Sequence[str]) -> None:
 
 def page_of(folders: Sequence[Path]) -> Page:
     """Tables, curves, samples, settings and environments of all runs."""
-    records = {folder.name: Run.open(folder) for folder in folders}
-    rows = [row_of(folder) for folder in folders]
+    names = labels(folders)
+    records = {name: Run.open(folder) for folder, name in names.items()}
+    rows = [row_of(folder, name) for folder, name in names.items()]
     figures = [
         Figure("Training", curves(histories, ylabel=what), "Means between reports.")
         for what, histories in _histories(records).items()
@@ -52,12 +56,12 @@ def page_of(folders: Sequence[Path]) -> Page:
     if both:
         caption = "Mean over examples simulated from each model; certified."
         figures.append(Figure("Both ends", ends(both), caption))
-    for folder in folders:
+    for folder, name in names.items():
         if (folder / "samples.npz").exists():
             drawn = np.load(folder / "samples.npz")["samples"]
             if drawn.ndim >= 3:
                 scaled = drawn[:50] / max(1.0, drawn.max())
-                figures.append(Figure(f"Samples: {folder.name}", images(scaled)))
+                figures.append(Figure(f"Samples: {name}", images(scaled)))
     details: dict[str, Any] = {}
     for name, record in records.items():
         details[f"{name}: settings"] = record.config()
@@ -71,17 +75,26 @@ def page_of(folders: Sequence[Path]) -> Page:
     return Page("taut report", intro, rows, figures, details)
 
 
-def row_of(folder: Path) -> Row:
+def labels(folders: Sequence[Path]) -> dict[Path, str]:
+    """The ends of their paths, as long as it takes to tell them apart."""
+    paths, depth = {f: f.absolute().parts for f in folders}, 1
+    while len({path[-depth:] for path in paths.values()}) < len(set(paths.values())):
+        depth += 1
+    return {f: "/".join(path[-depth:]) for f, path in paths.items()}
+
+
+def row_of(folder: Path, name: str) -> Row:
     """What the table says of one run."""
     preset, summary = plan_of(folder).preset, Run.open(folder).summary()
     found = summary.get("evaluation")
     published = f"{preset.published.value:g}" if preset.published else None
     if found is None:
-        name = f"{folder.name} (not evaluated)"
-        return Row(name, None, published=published, note=preset.row)
+        return Row(
+            f"{name} (not evaluated)", None, published=published, note=preset.row
+        )
     both = found.get("simulated", {})
     return Row(
-        folder.name,
+        name,
         found["lower"]["mean"],
         found["lower"]["se_examples"],
         both["upper"]["mean"] if both else None,
@@ -92,14 +105,17 @@ def row_of(folder: Path) -> Row:
 
 
 def _histories(records: dict[str, Run]) -> dict[str, dict[str, tuple]]:
-    """By metric, by run: steps and values."""
+    """By metric, by run (and phase): steps and values."""
     found: dict[str, dict[str, tuple]] = {}
     for name, record in records.items():
         metrics = [row for row in record.metrics() if "step" in row]
         for what in ("bound", "loss"):
-            told = [r for r in metrics if isinstance(r.get(what), float)]
-            if told:
-                steps = [r["step"] for r in told]
-                found.setdefault(what, {})[name] = (steps, [r[what] for r in told])
+            keys = [k for row in metrics[-1:] for k in row if k.split("/")[-1] == what]
+            for key in keys:
+                told = [r for r in metrics if isinstance(r.get(key), float)]
+                phase = "" if key == what else f", {key.removesuffix('/' + what)}"
+                curve = ([r["step"] for r in told], [r[key] for r in told])
+                found.setdefault(what, {})[name + phase] = curve
+            if keys:
                 break
     return found

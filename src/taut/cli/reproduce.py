@@ -14,11 +14,11 @@ from ..papers import MODULES, presets
 from ..papers.experiment import Preset
 from ..rundir import Run, write_json
 from . import evaluate, pairs, tables
-from .grid import chosen, trained_there
+from .grid import chosen
 from .options import BUDGETS, nearest, parse, settings_at
 from .progress import console
 from .running import Plan
-from .train import default_folder
+from .train import default_folder, trained_there
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ def _one(preset: Preset, seed: int, options: Options) -> dict[str, Any]:
         grid = {"grid": scores}
     else:
         trained_there(plan, folder, quiet=options.quiet)
-    if "evaluation" not in Run.open(folder).summary():
-        evaluate.evaluate(folder, evaluate.Options(folder, quiet=options.quiet))
+    evaluate.evaluated_there(folder, quiet=options.quiet)
     environment = {"environment": Run.open(folder).environment()}
     return Run.open(folder).summary() | environment | grid
 

@@ -22,6 +22,7 @@ from ..papers.experiment import (
 )
 from ..rundir import Run
 from ..train import FitResult, Validation, fit
+from .exits import Misuse
 from .options import existing_run, find_preset, settings_at
 
 Settings = TypeVar("Settings")
@@ -48,6 +49,8 @@ class Plan:
 def plan_of(folder: Path) -> Plan:
     """The plan that a run's folder was made with."""
     config = Run.open(existing_run(folder)).config()
+    if not {"experiment", "budget", "seed", "settings"} <= set(config):
+        raise Misuse(f"the run in {folder} was not made by `taut train`.")
     preset = find_preset(config["experiment"])
     settings = settings_at(preset, config["budget"])
     return Plan(
@@ -124,6 +127,17 @@ def trained(result: FitResult) -> tuple[PyTree, PyTree]:
     if best is not None and jnp.isfinite(best.score):
         return best.params, best.state
     return result.averaged, result.state
+
+
+def restored(plan: Plan, splits: Splits, run: Run) -> tuple[PyTree, PyTree, int]:
+    """The parameters and state to evaluate that a run's folder holds, and its step."""
+    if plan.settings.steps and not run.checkpoints.steps():
+        raise Misuse(
+            f"{run.folder} has no checkpoint: nothing has been trained in it. "
+            f"`taut train {plan.preset.name} ... --out {run.folder} --resume` goes on."
+        )
+    result = train(plan, splits, run, steps=0)
+    return *trained(result), result.step
 
 
 def count_parameters(model: PyTree) -> int:

@@ -11,12 +11,12 @@ import jax.random as jr
 import numpy as np
 import tyro
 
-from ..core.checks import particle_keys
+from ..core.checks import check_at_least, particle_keys
 from ..report import Figure, Page, images, render
 from ..rundir import Run
 from .options import parse
 from .progress import console, progress
-from .running import plan_of, train, trained
+from .running import plan_of, restored
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ class Options:
 
 def run(argv: Sequence[str]) -> None:
     options = parse(Options, argv, "taut sample")
+    check_at_least("num", options.num, 1)
+    check_at_least("block", options.block, 1)
     plan, record = plan_of(options.run), Run.open(options.run)
     splits = plan.settings.data()
-    density = plan.settings.density(*trained(train(plan, splits, record, steps=0)))
+    model, state, _ = restored(plan, splits, record)
+    density = plan.settings.density(model, state)
     draw = eqx.filter_jit(lambda density, keys: jax.vmap(density.sample)(keys))
     keys = particle_keys(jr.key(options.seed), options.num)
     drawn = []

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from .exits import Misuse
 from .options import find_preset, parse, settings_at
 from .progress import console
 
@@ -37,6 +38,8 @@ class Options:
 
 def run(argv: Sequence[str]) -> int:
     options = parse(Options, argv, "taut sweep")
+    if not options.names:
+        raise Misuse("say which experiments: `taut sweep NAME...`.")
     for name in options.names:
         settings_at(find_preset(name), options.budget)
     try:
@@ -66,11 +69,12 @@ def run(argv: Sequence[str]) -> int:
 
 def one(name: str, budget: str, seed: int, runs: Path) -> None:
     """One job: train (or go on), then evaluate."""
-    from . import evaluate, train
+    from .evaluate import evaluated_there
+    from .running import Plan
+    from .train import default_folder, trained_there
 
     preset = find_preset(name)
-    folder = runs / train.default_folder(preset, budget, seed).name
-    words = [name, "--budget", budget, "--seed", str(seed), "--out", str(folder)]
-    resume = ["--resume"] if (folder / "config.json").is_file() else []
-    train.run([*words, *resume, "--quiet"])
-    evaluate.run([str(folder), "--quiet"])
+    folder = runs / default_folder(preset, budget, seed).name
+    plan = Plan(preset, budget, seed, settings_at(preset, budget))
+    trained_there(plan, folder, quiet=True)
+    evaluated_there(folder, quiet=True)

@@ -1,6 +1,7 @@
 """`taut train`: one experiment into one folder."""
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ import tyro
 
 from ..distributed import initialize, make_mesh
 from ..papers.experiment import Preset
-from ..rundir import Run, TensorBoard
-from ..train import FitResult, Interrupted
+from ..rundir import Run, RunError, as_json, flatten
+from ..tensorboard import TensorBoard
+from ..train import FitResult
 from .exits import Misuse
 from .options import find_preset, parse_with_settings
 from .progress import console, progress
-from .running import Plan, count_parameters, train
+from .running import Plan, count_parameters, plan_of, train
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Options:
 def run(argv: Sequence[str]) -> None:
     if not argv or argv[0].startswith("-"):
         if not set(argv) & {"-h", "--help"}:
-            raise Misuse("say which experiment: `taut train NAME`.")
+            raise Misuse("say which experiment, before any setting: `taut train NAME`.")
         tyro.cli(Options, args=list(argv), prog="taut train")
     preset = find_preset(argv[0])
     prog = f"taut train {preset.name}"
@@ -56,16 +58,24 @@ def run(argv: Sequence[str]) -> None:
     initialize(options.heartbeat)
     plan = Plan(preset, options.budget, options.seed, settings)
     folder = options.out or default_folder(preset, options.budget, options.seed)
-    summary = train_into(
-        plan,
-        folder,
-        resume=options.resume,
-        quiet=options.quiet,
-        mesh=make_mesh(**axes(options.mesh)) if options.mesh else None,
-        tensorboard=options.tensorboard,
-    )
+    mesh = make_mesh(**axes(options.mesh)) if options.mesh else None
+    try:
+        summary = train_into(
+            plan,
+            folder,
+            resume=options.resume,
+            quiet=options.quiet,
+            mesh=mesh,
+            tensorboard=options.tensorboard,
+        )
+    except KeyboardInterrupt as stop:  # while it compiles, too
+        begun = (folder / "config.json").is_file() and not options.resume
+        again = [*argv, "--resume"] if begun else argv
+        raise KeyboardInterrupt(
+            f"{str(stop) or 'Stopped.'}\nGo on with: taut train {shlex.join(again)}"
+        ) from None
     if options.json:
-        print(json.dumps(summary, indent=2))
+        print(as_json(summary))
         return
     if not options.quiet:
         numbers = "  ".join(
@@ -104,8 +114,13 @@ def train_into(
     open_run = Run.resume if resume else Run.create
     record = open_run(folder, plan.config(), splits.digest)
     board = TensorBoard(folder / "tensorboard") if tensorboard else None
-    start = time.monotonic()
+    begun, before = time.monotonic(), 0.0
     with progress(plan.preset.name, plan.settings.steps, quiet=quiet) as update:
+
+        def started(step: int) -> None:
+            nonlocal before
+            record.start(step)
+            before = record.seconds()
 
         def report(step: int, metrics: dict[str, Any], rate: float) -> None:
             record.report(step, metrics, rate)
@@ -113,25 +128,42 @@ def train_into(
                 board.report(step, metrics, rate)
             update(step, f"{rate:,.1f} steps/s  {headline(metrics)}")
 
-        try:
-            result = train(
-                plan,
-                splits,
-                record,
-                mesh=mesh,
-                on_start=record.start,
-                on_report=report,
-                report_every=max(1, min(100, plan.settings.steps // 10)),
-                save_every=max(1, min(5000, plan.settings.steps // 4)),
-            )
-        except Interrupted as stop:
-            raise KeyboardInterrupt(
-                f"{stop}\nGo on with: taut train {plan.preset.name} --budget "
-                f"{plan.budget} --seed {plan.seed} --out {folder} --resume"
-            ) from None
-    summary = _summary(record, result, time.monotonic() - start)
+        result = train(
+            plan,
+            splits,
+            record,
+            mesh=mesh,
+            on_start=started,
+            on_report=report,
+            on_validation=record.validated,
+            report_every=max(1, min(100, plan.settings.steps // 10)),
+            save_every=max(1, min(5000, plan.settings.steps // 4)),
+        )
+    summary = _summary(record, result, before + time.monotonic() - begun)
     record.summarise(summary)
     return summary
+
+
+def trained_there(plan: Plan, folder: Path, *, quiet: bool) -> None:
+    """Train in that folder, go on with what is there, or leave it if it is done; what
+    is there must have been made with the same settings.
+    """
+    if not (folder / "config.json").is_file():
+        train_into(plan, folder, resume=False, quiet=quiet)
+        return
+    plain = lambda plan: flatten(json.loads(as_json(plan.config())))
+    there, wanted = plain(plan_of(folder)), plain(plan)
+    other = [name for name in wanted if there.get(name) != wanted[name]]
+    if other:
+        raise RunError(
+            f"The run in {folder} was made with other settings: {', '.join(other)}. "
+            "Remove it, or let the runs go elsewhere (`--runs FOLDER`)."
+        )
+    summary = Run.open(folder).summary()
+    # Early stopping ends a run, too.
+    done = summary.get("stopped_early") or summary.get("step", 0) >= plan.settings.steps
+    if not done:
+        train_into(plan, folder, resume=True, quiet=quiet)
 
 
 def headline(metrics: dict[str, Any]) -> str:
@@ -150,8 +182,6 @@ def _summary(record: Run, result: FitResult, seconds: float) -> dict[str, Any]:
         "stopped_early": result.stopped_early,
         "seconds": round(seconds, 2),
         "parameters": count_parameters(result.params),
-        "validation": [
-            [row["step"], row["score"]] for row in result.history if "score" in row
-        ],
+        "validation": [[row["step"], row["score"]] for row in record.validations()],
         "metrics": {k: v for k, v in last.items() if k not in ("step", "rate")},
     }

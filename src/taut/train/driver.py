@@ -50,9 +50,11 @@ class Driver:
         # Steps per call so far: begins small, see `_advance`.
         self.stride = 1 if jax.process_count() == 1 else loop.steps_per_call
 
-    def __call__(self, now: TrainState, steps: int, on_report) -> FitResult:
+    def __call__(
+        self, now: TrainState, steps: int, on_report, on_validation
+    ) -> FitResult:
         try:
-            return self._train(now, steps, on_report)
+            return self._train(now, steps, on_report, on_validation)
         except (RuntimeError, ValueError) as error:
             # XLA raises either, by the status code it met.
             lost = lost_peer(error, self._where())
@@ -60,7 +62,9 @@ class Driver:
                 raise
             raise lost from error
 
-    def _train(self, now: TrainState, steps: int, on_report) -> FitResult:
+    def _train(
+        self, now: TrainState, steps: int, on_report, on_validation
+    ) -> FitResult:
         step, stopped = int(now.step), False
         self.saved = step
         if step < steps:
@@ -78,7 +82,7 @@ class Driver:
                     now = self._report(now, rate, on_report)
                     clock, start = time.monotonic(), step
                 if self._due("validate", step):
-                    now, improved = self._validate(now)
+                    now, improved = self._validate(now, on_validation)
                     stopped = self._exhausted(now)
                     if improved:
                         self._save(now)
@@ -145,7 +149,7 @@ class Driver:
         )
         return eqx.tree_at(lambda s: (s.sums, s.count), now, empty)
 
-    def _validate(self, now: TrainState) -> tuple[TrainState, bool]:
+    def _validate(self, now: TrainState, on_validation) -> tuple[TrainState, bool]:
         params, best = averaged(now, self.recipe.polyak), now.best
         assert best is not None
         seeds = range(self.recipe.seeds or 1)
@@ -171,6 +175,8 @@ class Driver:
             lambda s: s.best, now, best, is_leaf=lambda leaf: leaf is None
         )
         self.history.append({"step": int(now.step), "score": score})
+        if on_validation is not None:
+            on_validation(int(now.step), score)
         return now, bool(better.any())
 
     def _exhausted(self, now: TrainState) -> bool:

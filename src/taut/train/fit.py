@@ -35,6 +35,7 @@ from .step import Recipe
 from .validation import Validation
 
 Report = Callable[[int, dict[str, Any], float], None]
+Validated = Callable[[int, Any], None]
 
 
 def fit(
@@ -55,6 +56,7 @@ def fit(
     report_every: int = 100,
     on_report: Report | None = None,
     on_start: Callable[[int], None] | None = None,
+    on_validation: Validated | None = None,
     checkpoints: Store | None = None,
     save_every: int = 1000,
     mesh: Mesh | None = None,
@@ -76,6 +78,7 @@ def fit(
       and the optimiser stay in float32 and only the loss is computed in bfloat16.
     - `on_report(step, metrics, rate)`: every `report_every` steps; rate in steps/s.
     - `on_start(step)`: once before training, with the step resumed from, or 0.
+    - `on_validation(step, score)`: after each validation, before it is saved.
     - `checkpoints`: training goes on from the newest good one, and saves every
       `save_every` steps, at each best validation and at the end.
     - `mesh`: devices to spread the batch over, along its axis named `data`.
@@ -116,7 +119,7 @@ def fit(
         "validate": validation.every if validation is not None else None,
     }
     run = Driver(recipe, source, loop, checkpoints, validation, every, memory_limit)
-    return run(now, steps, on_report)
+    return run(now, steps, on_report, on_validation)
 
 
 def _check(key, steps, report_every, save_every, validation) -> None:
