@@ -1,6 +1,5 @@
 """Gradients through discrete proposals: bias and variance of four estimators."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,12 +25,14 @@ from ...nn.mlp import MLP
 from ...rundir import write_json
 from .pictures import loglog
 
+BEST = "linear control variate (ours)"
 ESTIMATORS: dict[str, Negatives] = {
     "stopped (as published)": by_path,
     "straight-through Gumbel": relaxed,
     "VIMCO": leave_one_out,
-    "linear control variate (ours)": linearised,
+    BEST: linearised,
 }
+BIASED = ("stopped (as published)", "straight-through Gumbel")
 KS = (4, 16, 64, 256)
 COINS = 64  # a proposal of 8x8 black and white pixels
 DRAWS = {"quick": 2000, "medium": 50_000}
@@ -63,7 +64,7 @@ def gradient(
     return jax.grad(ratio)(coins.logits)
 
 
-@functools.partial(eqx.filter_jit)
+@eqx.filter_jit
 def moments(
     negatives: Negatives, num: int, parts: tuple, keys: PRNGKeyArray
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
@@ -83,8 +84,8 @@ def draw(folder: Path, budget: str) -> None:
         for name, negatives in ESTIMATORS.items():
             means[name], variances[name] = moments(negatives, num, parts, keys)
         # Unbiased, and the least noisy: what the others are held against.
-        best = means["linear control variate (ours)"]
-        noise = variances["linear control variate (ours)"] / draws
+        best = means[BEST]
+        noise = variances[BEST] / draws
         for name in ESTIMATORS:
             away = jnp.sum((means[name] - best) ** 2 - variances[name] / draws - noise)
             rows.setdefault(name, []).append(
@@ -100,15 +101,9 @@ def draw(folder: Path, budget: str) -> None:
         folder / f"{name}.json",
         {"budget": budget, "draws": draws, "coins": COINS, "estimators": rows},
     )
+    spread = lambda row: row["variance"] or np.nan  # zero is not on the axis
     error = lambda row: row["variance"] + row["squared_bias"]
-    lines = {
-        f"{name}: {what}": (
-            [row["K"] for row in rows[name]],
-            [np.nan if of(row) == 0 else of(row) for row in rows[name]],
-        )
-        for name in ESTIMATORS
-        for what, of in (("variance", lambda r: r["variance"]), ("total", error))
-        if what == "variance" or name.startswith(("stopped", "straight"))
-    }
+    lines = {f"{name}: variance": (KS, [*map(spread, rows[name])]) for name in rows}
+    lines |= {f"{name}: total": (KS, [*map(error, rows[name])]) for name in BIASED}
     text = loglog(lines, xlabel="K", ylabel="summed over 64 logits")
     (folder / f"{name}.svg").write_text(text)

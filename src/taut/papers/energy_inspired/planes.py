@@ -12,6 +12,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from ...densities.resampled import Resampled
+from ...densities.self_normalized import SelfNormalized
+from ...densities.truncated_rejection import TruncatedRejection
 from ...report import curves, density
 from ...rundir import environment, write_json
 from ...train import NonFiniteError
@@ -113,10 +116,9 @@ def histogram(sample: Any, num: int = 20_000) -> np.ndarray:
 
 def surface(model: Any) -> dict[str, np.ndarray]:
     """The energy in the middle of the bins, for the laws that have one of their own."""
-    energy = getattr(model, "energy", None)
-    if energy is None:
+    if not isinstance(model, SelfNormalized | TruncatedRejection | Resampled):
         return {}
-    values = jax.vmap(energy)(_centres()).reshape(len(BINS) - 1, -1)
+    values = jax.vmap(model.energy)(_centres()).reshape(len(BINS) - 1, -1)
     return {"energy": np.asarray(values - jnp.min(values), np.float16)}
 
 
@@ -143,38 +145,41 @@ def _same(found: Mapping | None, budget: str, settings: Plane) -> bool:
 def pictures(folder: Path) -> None:
     """All that the files allow to be drawn."""
     found, arrays = _read(folder), _arrays(folder)
-    extent = (-SIDE, SIDE, -SIDE, SIDE)
     for panel, laws in PANELS.items():
-        rows = {law: found.get(f"{panel}-{law}", {}) for law in laws}
-        lines = {
-            law: ([step for step, _ in r["curve"]], [bound for _, bound in r["curve"]])
-            for law, r in rows.items()
-            if "curve" in r
-        }
-        if not lines:
+        runs = {law: found.get(f"{panel}-{law}", {}) for law in laws}
+        learned = {law: run["curve"] for law, run in runs.items() if "curve" in run}
+        if not learned:
             continue
         target = chosen("quick", 1)[f"{panel}-{laws[0]}"].target
-        write = lambda what, text, panel=panel: (
-            folder / f"energy-inspired-{what}-{panel}.svg"
-        ).write_text(text)
-        write(
-            "figure1",
-            curves(
-                lines,
-                ylabel="training bound, nats",
-                reference=("ceiling", target.ceiling),
-            ),
-        )
-        truth = np.exp(jax.vmap(target.log_density)(_centres()))
-        shown = {"target": np.asarray(truth).reshape(len(BINS) - 1, -1)}
-        pick = lambda what, panel=panel, lines=lines: {
-            law: arrays[f"{panel}-{law}/{what}"].astype(float)
-            for law in lines
-            if f"{panel}-{law}/{what}" in arrays
+        start = f"{panel}-"
+        own = {
+            name.removeprefix(start): array.astype(float)
+            for name, array in arrays.items()
+            if name.startswith(start)
         }
-        write("figure2", density(shown | pick("histogram"), extent))
-        # exp(-U) less its largest value: what multiplies the proposal.
-        energies = pick("energy")
-        tilts = {law: np.exp(-energy) for law, energy in energies.items()}
-        if tilts:
-            write("energies", density(tilts, extent))
+        for what, text in _panel(target, learned, own).items():
+            (folder / f"energy-inspired-{what}-{panel}.svg").write_text(text)
+
+
+def _panel(
+    target: Any, learned: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    """One target's curves, densities and energies, as SVG texts."""
+    lines = {}
+    for law, curve in learned.items():
+        steps, bounds = zip(*curve)
+        lines[law] = steps, bounds
+    ceiling = ("ceiling", target.ceiling)
+    texts = {"figure1": curves(lines, ylabel="training bound, nats", reference=ceiling)}
+    of = lambda what: {
+        law: arrays[f"{law}/{what}"] for law in learned if f"{law}/{what}" in arrays
+    }
+    extent = (-SIDE, SIDE, -SIDE, SIDE)
+    truth = np.exp(jax.vmap(target.log_density)(_centres()))
+    shown = {"target": np.asarray(truth).reshape(len(BINS) - 1, -1)}
+    texts["figure2"] = density(shown | of("histogram"), extent)
+    # exp(-U) less its largest value: what multiplies the proposal.
+    tilts = {law: np.exp(-energy) for law, energy in of("energy").items()}
+    if tilts:
+        texts["energies"] = density(tilts, extent)
+    return texts
