@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import taut
+import taut.samplers.adaptation
 from contract import problems as p
 from taut import schedules
 
@@ -63,3 +64,31 @@ def test_a_kernel_without_step_size():
     sampler = taut.Annealed(p.gaussian_guide(), kernel, schedules.linear(3))
     with pytest.raises(TypeError, match="Expected a kernel with a `step_size`"):
         taut.warm_up(jr.key(0), sampler, p.gaussian_target())
+
+
+def test_steadiest_takes_the_share_whose_weights_vary_least():
+    def log_weights(key, steps):
+        apart = jnp.where(steps[0] > 0.15, jnp.nan, jnp.abs(steps[0] - 0.05))
+        return (1 + 100 * apart) * jr.normal(key, (50, 8))
+
+    shares = (1.0, 0.5, 0.25, 0.1)
+    found = taut.samplers.adaptation.steadiest(
+        jr.key(0), log_weights, jnp.array([0.2, 0.4]), shares
+    )
+    assert jnp.allclose(found, 0.25 * jnp.array([0.2, 0.4]))
+
+
+def test_steadied_steps_do_not_come_back_to_where_they_began():
+    """On a normal, five leapfrogs of a fifth of the period each lead nowhere."""
+    target = taut.StandardNormal((2,))
+    start = taut.Normal(jnp.ones(2), jnp.zeros(2))
+    size = 2 * np.sin(np.pi / 5)  # the leapfrog's own angle is 2 pi / 5
+    round_and_round = taut.Annealed(start, taut.HMC(size), schedules.linear(20), 1)
+
+    def spread(sampler):
+        run = eqx.filter_jit(jax.vmap(lambda key: sampler.run(key, target).log_z))
+        return jnp.var(run(jr.split(jr.key(1), 500)))
+
+    steady = eqx.filter_jit(taut.samplers.adaptation.steadied)
+    found = steady(jr.key(0), round_and_round, target)
+    assert spread(found) < 0.5 * spread(round_and_round)
