@@ -21,6 +21,10 @@ from .progress import console, progress
 from .running import Plan, count_parameters, plan_of, train
 
 
+# Settings that decide nothing of training: an evaluation records its own.
+EVALUATION = ("test_images", "samples", "simulated", "simulated_samples")
+
+
 @dataclass(frozen=True)
 class Options:
     """Train one experiment. Every setting of its preset is a flag."""
@@ -146,14 +150,15 @@ def train_into(
 
 def trained_there(plan: Plan, folder: Path, *, quiet: bool) -> None:
     """Train in that folder, go on with what is there, or leave it if it is done; what
-    is there must have been made with the same settings.
+    is there must have been trained with the same settings.
     """
     if not (folder / "config.json").is_file():
         train_into(plan, folder, resume=False, quiet=quiet)
         return
     plain = lambda plan: flatten(json.loads(as_json(plan.config())))
     there, wanted = plain(plan_of(folder)), plain(plan)
-    other = [name for name in wanted if there.get(name) != wanted[name]]
+    names = set(wanted) - {f"settings.{name}" for name in EVALUATION}
+    other = sorted(name for name in names if there.get(name) != wanted[name])
     if other:
         raise RunError(
             f"The run in {folder} was made with other settings: {', '.join(other)}. "

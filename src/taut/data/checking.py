@@ -152,6 +152,6 @@ def wrong_message(name: str, report: FileReport) -> str:
     return (
         f"{name}: {report.path} is not the published file: expected "
         f"{report.expected}, found {report.found}. Delete it and run `taut data "
-        f"fetch {name}`, or, if this content is meant, import it with other content "
-        "accepted."
+        f"fetch {name}`, or, if this content is meant, import it with "
+        "`--accept-other`."
     )

@@ -93,7 +93,7 @@ def _choose(
         f"{card.name}: {named[0]} is not the published file: expected "
         f"{source.checksum}, found {checksum(named[0], algorithm)}. Get it again from "
         f"{source.urls[0] if source.urls else card.page}, or, if this content is "
-        "meant, import it with other content accepted."
+        "meant, import it with `--accept-other`."
     )
 
 
