@@ -20,7 +20,6 @@ from .options import find_preset, parse_with_settings
 from .progress import console, progress
 from .running import Plan, count_parameters, plan_of, train
 
-
 # Settings that decide nothing of training: an evaluation records its own.
 EVALUATION = ("test_images", "samples", "simulated", "simulated_samples")
 
