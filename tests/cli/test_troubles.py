@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import shutil
+from functools import partial
 
+import jax.random as jr
 import pytest
 
-from taut.cli import evaluate, main
+from taut.cli import evaluate, main, running
 from taut.cli.exits import guarded
 from taut.cli.report import page_of
 from taut.cli.running import Plan
@@ -111,6 +113,21 @@ def test_an_evaluation_in_mid_training_is_made_again(folder, monkeypatch):
         run.summarise(record)
         evaluate.evaluated_there(run.folder, quiet=True)
         assert len(made) == times
+
+
+def test_no_evaluation_uses_a_key_that_trained_its_model(folder, monkeypatch):
+    """Training splits the seed's key; `split(key)[i]` may be `fold_in(key, i)`."""
+    used = set()
+    for purpose in ("EVALUATION", "SETTLING", "SAMPLES", "CHOICE"):
+        key = running.stream(0, getattr(running, purpose))
+        keys = [key, *jr.split(key, 3), *map(partial(jr.fold_in, key), range(3))]
+        used |= {tuple(jr.key_data(k).tolist()) for k in keys}
+    training = []
+    monkeypatch.setattr(running, "fit", lambda key, *given, **_: training.append(key))
+    monkeypatch.setattr(tiny.Tiny, "make", lambda self, key, _: training.append(key))
+    running.train(plan(), plan().settings.data(), Run("none"))
+    assert len(training) == 2
+    assert not used & {tuple(jr.key_data(k).tolist()) for k in training}
 
 
 def test_a_run_of_somebody_elses_script(folder, capsys):

@@ -34,11 +34,10 @@ from .exits import Misuse
 from .options import parse
 from .partial import Arrays, Partial, digest
 from .progress import progress
-from .running import held_out, plan_of, restored
+from .running import EVALUATION, SETTLING, held_out, plan_of, restored, stream
 from .showing import show
 
 CERTIFIED = "certified: simulated together with their latents"
-SETTLE = 10**6  # the stream of what is estimated once, before the evaluation
 # The options that decide numbers; the others (`chunk`, say) do not.
 DECIDING = (
     "images", "samples", "simulated", "simulated_samples", "temperatures", "chains",
@@ -111,7 +110,7 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
     start = time.monotonic()
     settled: dict[str, float] = {}
     if isinstance(settings, AbstractSettled):
-        key = jr.fold_in(jr.key(options.seed), SETTLE)
+        key = stream(options.seed, SETTLING)
         state, settled = settings.settle(key, *parts)
         parts = model, state
     made_with = {name: asdict(options)[name] for name in DECIDING}
@@ -184,7 +183,7 @@ def _importance(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     num = _given(options.samples, settings.samples)
     images = seeded_choice(splits.test, _given(options.images, settings.test_images))
-    tkey, skey = jr.split(jr.key(options.seed))
+    tkey, skey = jr.split(stream(options.seed, EVALUATION))
     target = lambda parts, key: settings.shared(parts[0], parts[1], key)
 
     def below(start: int) -> Iterator[Arrays]:
@@ -231,7 +230,7 @@ def _annealed(
     chains, chunk = options.chains, options.chunk
     density = settings.density(*parts)
     ends = AnnealedEnds(density, betas, chains, options.leapfrogs, chunk=chunk)
-    wkey, tkey, skey = jr.split(jr.key(options.seed), 3)
+    wkey, tkey, skey = jr.split(stream(options.seed, EVALUATION), 3)
     ends = ends.tuned(wkey, held_out(splits, 20))
     images = seeded_choice(splits.test, _given(options.images, settings.test_images))
 

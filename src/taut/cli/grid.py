@@ -4,14 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax.random as jr
 import numpy as np
 
 from ..evaluation import gather, lower_end
 from ..papers.experiment import seeded_choice
 from ..rundir import Run
 from .exits import Misuse
-from .running import Plan, restored
+from .running import CHOICE, Plan, restored, stream
 from .train import trained_there
 
 
@@ -43,7 +42,8 @@ def validated(plan: Plan, folder: Path) -> float:
         images = seeded_choice(splits.valid, settings.test_images)
         target = lambda parts, key: settings.shared(parts[0], parts[1], key)
         parts = model, state
-        blocks = lower_end(jr.key(0), target, parts, images, settings.samples)
+        key = stream(0, CHOICE)
+        blocks = lower_end(key, target, parts, images, settings.samples)
         known = float(np.mean(gather(list(blocks)).value))
         record.summarise({"grid_score": known})
     return known

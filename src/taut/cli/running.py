@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from ..evaluation import gather, lower_end
 from ..papers.experiment import (
@@ -26,6 +26,10 @@ from .exits import Misuse
 from .options import existing_run, find_preset, settings_at
 
 Settings = TypeVar("Settings")
+
+# What a seed is used for. `split(key)[i]` is `fold_in(key, i)`: numbers 0 and 1 are
+# the streams of training, so that no evaluation uses a key that trained its model.
+EVALUATION, SETTLING, SAMPLES, CHOICE = 2, 3, 4, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +75,11 @@ def refill(settings: Settings, values: Mapping[str, Any]) -> Settings:
             value = tuple(value)
         new[field.name] = value
     return dataclasses.replace(settings, **new)  # type: ignore[type-var]
+
+
+def stream(seed: int, purpose: int) -> PRNGKeyArray:
+    """The key of one use of a seed."""
+    return jr.fold_in(jr.key(seed), purpose)
 
 
 def train(

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import equinox as eqx
 import jax
-import jax.random as jr
 import numpy as np
 import tyro
 
@@ -16,7 +15,7 @@ from ..report import Figure, Page, images, render
 from ..rundir import Run
 from .options import parse
 from .progress import console, progress
-from .running import plan_of, restored
+from .running import SAMPLES, plan_of, restored, stream
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def run(argv: Sequence[str]) -> None:
     model, state, _ = restored(plan, splits, record)
     density = plan.settings.density(model, state)
     draw = eqx.filter_jit(lambda density, keys: jax.vmap(density.sample)(keys))
-    keys = particle_keys(jr.key(options.seed), options.num)
+    keys = particle_keys(stream(options.seed, SAMPLES), options.num)
     drawn = []
     with progress("samples", options.num, quiet=options.quiet) as update:
         for first in range(0, options.num, options.block):
