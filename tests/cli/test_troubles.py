@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 from functools import partial
 
 import jax.random as jr
@@ -88,6 +89,13 @@ def test_stopped_before_the_first_step(folder, capsys, monkeypatch):
     argv = ["train", "tiny", "--rate", "0.5", "--out", "my run"]
     assert main(argv) == 130
     assert "--rate 0.5 --out 'my run' --resume" in capsys.readouterr().err
+
+
+def test_an_extra_that_is_not_installed(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert main(["train", "tiny", "--tensorboard", "--out", "run"]) == 2
+    assert "taut[tensorboard]" in capsys.readouterr().err
+    assert not (folder / "run").exists()
 
 
 def test_rows_are_not_taken_from_runs_with_other_settings(folder, capsys):

@@ -5,9 +5,11 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 from ..distributed import initialize, make_mesh
@@ -58,6 +60,8 @@ def run(argv: Sequence[str]) -> None:
     preset = find_preset(argv[0])
     prog = f"taut train {preset.name}"
     options, settings = parse_with_settings(Options, argv, prog, preset)
+    if options.tensorboard and find_spec("tensorboardX") is None:
+        raise Misuse('--tensorboard needs an extra: pip install "taut[tensorboard]".')
     initialize(options.heartbeat)
     plan = Plan(preset, options.budget, options.seed, settings)
     folder = options.out or default_folder(preset, options.budget, options.seed)
@@ -116,7 +120,8 @@ def train_into(
     splits = plan.settings.data()
     open_run = Run.resume if resume else Run.create
     record = open_run(folder, plan.config(), splits.digest)
-    board = TensorBoard(folder / "tensorboard") if tensorboard else None
+    first = jax.process_index() == 0
+    board = TensorBoard(folder / "tensorboard") if tensorboard and first else None
     begun, before = time.monotonic(), 0.0
     with progress(plan.preset.name, plan.settings.steps, quiet=quiet) as update:
 
