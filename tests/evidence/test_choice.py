@@ -80,3 +80,43 @@ def test_the_refined_guide_is_nearer():
     np.testing.assert_allclose(variance, np.eye(2) / shape, atol=0.03)
     best = np.log(shape) - 0.5 / shape
     np.testing.assert_allclose(found.locs[0], best, atol=0.1)
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_tails_choose_the_guide(heavy):
+    """A Student of three degrees for draws of one, a Gaussian for those of a Gaussian;
+    and a fit that knows the law better than the draws do is kept.
+    """
+    from taut.evidence.fit import Fit
+    from taut.evidence.moments import by_draws
+
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(2000, 2)) @ np.array([[1.0, 0.5], [0.0, 2.0]])
+    if heavy:
+        draws = draws / np.sqrt(rng.chisquare(3, size=(2000, 1)) / 3)
+    found = by_draws(draws)
+    assert np.isfinite(found.degrees_of_freedom) == heavy
+    cov = found.scale_trils[0] @ found.scale_trils[0].T
+    np.testing.assert_allclose(cov, [[1.0, 0.5], [0.5, 4.25]], atol=0.4)
+    if not heavy:
+        scale = np.linalg.cholesky(np.array([[1.0, 0.5], [0.5, 4.25]]))
+        truth = Fit(np.zeros((1, 2)), scale[None], np.zeros(1))
+        assert by_draws(draws, truth) is truth
+        poor = Fit(np.full((1, 2), 3.0), scale[None], np.zeros(1), flat=0.5)
+        assert by_draws(draws, poor).flat == 0.5
+
+
+def test_density_of_a_mixture_of_fits():
+    from scipy.stats import multivariate_normal
+
+    from taut.evidence.fit import Fit
+
+    scale = np.array([[[1.0, 0.0], [0.5, 2.0]], [[0.3, 0.0], [0.0, 0.3]]])
+    locs = np.array([[0.0, 1.0], [2.0, -1.0]])
+    fit = Fit(locs, scale, np.log([0.25, 0.75]))
+    x = np.array([0.4, 0.2])
+    parts = [
+        w * multivariate_normal(m, s @ s.T).pdf(x)
+        for w, m, s in zip([0.25, 0.75], locs, scale)
+    ]
+    assert fit.log_density(x[None])[0] == pytest.approx(np.log(sum(parts)))

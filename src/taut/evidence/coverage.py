@@ -12,7 +12,6 @@ from jaxtyping import PRNGKeyArray
 from scipy.stats import binom
 
 from .adapt import Schedule
-from .fit import moments
 from .methods import (
     Method,
     annealed,
@@ -22,6 +21,7 @@ from .methods import (
     scheduled,
     sequential,
 )
+from .moments import by_draws
 from .plan import Plan
 from .problem import Problem
 from .result import BOUND, CERTIFIED, End
@@ -114,14 +114,14 @@ def frozen_runs(
     """Both ends of one method, `seeds` times with fresh exact draws and fresh keys.
 
     `method(proposal)` or, if it moves, `method(proposal, schedule, moves)`. The guide
-    is a Gaussian with moments of other exact draws, `spread` times as wide.
+    has the moments of other exact draws and is `spread` times as wide.
     """
     if problem.exact is None:
         raise ValueError("Coverage needs exact draws; this problem has none.")
     exact, target = problem.exact, problem.target()
     fkey, pkey, skey, rkey = jr.split(key, 4)
     sample = jax.jit(jax.vmap(lambda k: target.unconstrain(exact(k))))
-    fit = moments(np.asarray(sample(jr.split(fkey, seeds * runs))))
+    fit = by_draws(np.asarray(sample(jr.split(fkey, seeds * runs))))
     loc, scale = fit.pooled()
     white = Whitened(target, jnp.asarray(loc), spread * jnp.asarray(scale))
     points = jax.vmap(white.whiten)(sample(jr.split(pkey, seeds * runs)))

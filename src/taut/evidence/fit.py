@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, multivariate_t
 
 from ..core.density import AbstractTarget
 
@@ -30,6 +31,7 @@ class Fit:
     log_weights: np.ndarray  # (M,), normalised
     unseen: float = 0.0  # Good's estimate of the share of starts that meet new modes
     flat: float = 1.0  # smallest curvature at a mode, in units of those along axes
+    degrees_of_freedom: float = np.inf  # of Students in place of Gaussians
 
     @property
     def num(self) -> int:
@@ -46,9 +48,11 @@ class Fit:
         for loc, scale in zip(self.locs, self.scale_trils):
             white = solve_triangular(scale, (points - loc).T, lower=True)
             log_det = np.sum(np.log(np.diagonal(scale)))
-            parts.append(-0.5 * np.sum(white**2, axis=0) - log_det)
-        constant = 0.5 * points.shape[1] * np.log(2 * np.pi)
-        return logsumexp(np.array(parts).T + self.log_weights, axis=1) - constant
+            law = multivariate_normal(np.zeros(len(loc)))
+            if np.isfinite(self.degrees_of_freedom):
+                law = multivariate_t(np.zeros(len(loc)), df=self.degrees_of_freedom)
+            parts.append(np.atleast_1d(law.logpdf(white.T)) - log_det)
+        return logsumexp(np.array(parts).T + self.log_weights, axis=1)
 
     def pooled(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and Cholesky factor of the whole mixture."""

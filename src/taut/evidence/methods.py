@@ -42,10 +42,13 @@ class Method:
 def proposal_of(fit: Fit, whiten: Callable[[Array], Array], scale_tril: np.ndarray):
     """The fitted mixture in whitened coordinates; one Gaussian is standard there."""
     dim = fit.locs.shape[1]
-    if fit.vague:
-        return StandardNormal((dim,))
     import numpyro.distributions as npd
 
+    if np.isfinite(fit.degrees_of_freedom):
+        zeros, eye = jnp.zeros(dim), jnp.eye(dim)
+        return Exact(npd.MultivariateStudentT(fit.degrees_of_freedom, zeros, eye))
+    if fit.vague:
+        return StandardNormal((dim,))
     locs = jnp.stack([whiten(jnp.asarray(loc)) for loc in fit.locs])
     factors = np.linalg.solve(scale_tril, fit.scale_trils)
     return Exact(

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .draws import Draws, Nuts, diagnosed, nuts, unconstrained_draws
-from .fit import Fit, moments
+from .fit import Fit
 from .guards import missed_modes
+from .moments import by_draws
 from .problem import Problem
 from .result import ASYMPTOTIC, CERTIFIED
 from .target import LogJoint, Whitened
@@ -49,15 +50,7 @@ class Source:
                 "pass `draws`, or another `example`."
             )
         assert self.early is not None
-        # Halves of the chains, so that the halves are independent.
-        known, unknown = np.array_split(self.early, 2)
-        score = lambda fit: np.mean(fit.log_density(unknown))
-        if fit is not None and score(fit) >= score(moments(known)):
-            return fit
-        fresh = moments(self.early)
-        if fit is None:
-            return fresh
-        return replace(fresh, flat=fit.flat, unseen=fit.unseen)
+        return by_draws(self.early, fit)
 
     @property
     def fits(self) -> bool:
