@@ -271,14 +271,15 @@ def _annealed(
 
 
 def _sandwich(lower: np.ndarray, upper: np.ndarray) -> dict[str, Any]:
-    # Rounding can carry a draw out of the support (a logit of exactly 0 or 1): its
-    # lower end is -inf, correct and useless, and it is counted rather than averaged.
-    kept = np.isfinite(lower) & np.isfinite(upper)
-    lost, lower, upper = int(np.sum(~kept)), lower[kept], upper[kept]
+    # A lower end of -inf is correct and useless: it is counted, not averaged. A NaN is
+    # neither, and leaves no mean.
+    kept = ~np.isneginf(lower)
+    broken = int(np.sum(np.isnan(lower) | np.isnan(upper)))
+    left_out, lower, upper = int(np.sum(~kept)), lower[kept], upper[kept]
     return {
-        "left_out": lost,
+        "left_out": left_out,
         "lower": summary(lower),
         "upper": summary(upper),
         "gap": summary(upper - lower),
-        "verdict": CERTIFIED,
+        "verdict": f"none: NaN at {broken} examples" if broken else CERTIFIED,
     }

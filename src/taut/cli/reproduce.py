@@ -127,6 +127,7 @@ def _entry(
         "test_examples": last["evaluation"]["lower"]["examples"],
         "samples": last["evaluation"]["samples"],
         "upper": pick("upper"),
+        "left_out": sum(b.get("left_out", 0) for b in both if b),
         "rate": last["evaluation"].get("rate"),
         "simulated_lower": pick("lower"),
         "report": last["evaluation"].get("report"),

@@ -88,6 +88,9 @@ def _line(preset: Preset, run: dict[str, Any]) -> str:
         lower += f" (seeds: {run['sd_seeds']:.2f})"
     if not run["is_bound"]:
         lower += " (not a bound)"
+    simulated = number(run["simulated_lower"])
+    if run.get("left_out"):
+        simulated += f" ({run['left_out']} at -inf left out)"
     cells = (
         preset.row,
         preset.dataset,
@@ -96,7 +99,7 @@ def _line(preset: Preset, run: dict[str, Any]) -> str:
         str(run["seeds"]),
         run["device"],
         lower,
-        number(run["simulated_lower"]),
+        simulated,
         number(run["upper"]),
         number(run.get("rate")),
         _published(preset),

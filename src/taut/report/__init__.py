@@ -5,6 +5,7 @@ from .figures import (
     density as density,
     ends as ends,
     images as images,
+    sweeps as sweeps,
 )
 from .page import (
     Figure as Figure,

@@ -78,6 +78,21 @@ def curves(
     return svg(figure)
 
 
+def sweeps(
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, ylabel: str
+) -> str:
+    """Values against a setting that doubles, a panel for each; one common scale."""
+    figure, axes = canvas(3.2 * len(panels), 2.8, ncols=len(panels), sharey=True)
+    for axis, (name, (at, values)) in zip(axes[0], panels.items()):
+        axis.plot(at, values, marker="o", color=COLOURS[0], linewidth=1.4)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(at, [f"{x:g}" for x in at])
+        axis.minorticks_off()
+        axis.set_xlabel(name)
+    axes[0, 0].set_ylabel(ylabel)
+    return svg(figure)
+
+
 def ends(
     rows: Mapping[str, tuple[float, float | None]],
     *,

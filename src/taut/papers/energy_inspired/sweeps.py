@@ -1,10 +1,12 @@
 """Figure 3: the test bound against K (SNIS prior) and T (HIS prior), static MNIST."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ...report import ends
+from ...report import sweeps
 from ...rundir import environment, write_json
 from . import running
 from .curves import figure3
@@ -37,5 +39,18 @@ def draw(folder: Path, budget: str, steps: int | None = None) -> None:
             },
         }
         write_json(path, found)
-        rows = {r["row"]: (r["bounds"]["test"]["mean"], None) for r in found.values()}
-        (folder / "energy-inspired-figure3.svg").write_text(ends(rows))
+        picture(folder, found)
+
+
+def picture(folder: Path, found: Mapping[str, Any]) -> None:
+    """The test bound against K, and against T."""
+    lines: dict[str, tuple[list[int], list[float]]] = {}
+    for name, row in found.items():
+        law, value = name.removeprefix("sweep-").split("-")  # snis-k16, his-t5
+        at, values = lines.setdefault(
+            f"{law.upper()} prior: {value[0].upper()}", ([], [])
+        )
+        at.append(int(value[1:]))
+        values.append(row["bounds"]["test"]["mean"])
+    text = sweeps(lines, ylabel="test bound, nats")
+    (folder / "energy-inspired-figure3.svg").write_text(text)
