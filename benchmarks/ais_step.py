@@ -53,7 +53,7 @@ def ours(steps, rounds, between):
 
     def report(step, metrics, rate):
         rates.append(rate)
-        between()
+        print(f"step {step}: {1 / rate:.3f} s, then {between():.3f} s", flush=True)
 
     fit(
         jr.key(1),
@@ -189,9 +189,12 @@ def main():
     theirs, turns = Torch(compiled=args.compile), []
     theirs.seconds(3)
     load = os.getloadavg()
-    mine = ours(
-        args.steps, args.rounds, lambda: turns.append(theirs.seconds(args.steps))
-    )
+
+    def turn():
+        turns.append(theirs.seconds(args.steps))
+        return turns[-1]
+
+    mine = ours(args.steps, args.rounds, turn)
     found = list(zip(mine, turns[1:]))
     print(f"jax {jax.__version__}, torch {torch.__version__}, {THREADS} threads")
     print(f"{args}, load {load}")
