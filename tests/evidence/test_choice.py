@@ -44,7 +44,7 @@ def test_length_has_something_to_spare():
 
 
 IMPORTANCE = ["conjugate-gaussian", "linear-regression", "gaussian-mixture"]
-ANNEALED = ["brownian-motion", "cox-process-32", "kalman"]
+ANNEALED = ["brownian-motion", "cox-process-32", "funnel"]
 
 
 @pytest.mark.thorough
