@@ -13,6 +13,8 @@ from ...train import fit
 from ..experiment import Splits, seeded_choice
 from .settings import AbstractEnergyExperiment
 
+SETTLING, BOUNDS = 2, 3  # streams of a seed; 0 and 1 are those of training
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,7 +45,7 @@ def train(settings: AbstractEnergyExperiment, seed: int, points: int = 50) -> Ou
         report_every=max(1, settings.steps // points),
     )
     state, settled = settings.settle(
-        jr.fold_in(jr.key(seed), 1), result.params, result.state
+        jr.fold_in(jr.key(seed), SETTLING), result.params, result.state
     )
     return Outcome(settings, splits, result.history, result.params, state, settled)
 
@@ -56,7 +58,7 @@ def test_points(outcome: Outcome) -> np.ndarray:
 def bounds(outcome: Outcome, seed: int, block: int = 100) -> dict[str, Any]:
     """The lower end on the test set; both ends on draws of the model itself."""
     settings = outcome.settings
-    tkey, skey = jr.split(jr.key(seed))
+    tkey, skey = jr.split(jr.fold_in(jr.key(seed), BOUNDS))
     at = lambda parts, key: settings.shared(parts[0], parts[1], key)
     parts = outcome.model, outcome.state
     xs, num = test_points(outcome), settings.samples
