@@ -52,7 +52,7 @@ class Fit:
             if np.isfinite(self.degrees_of_freedom):
                 law = multivariate_t(np.zeros(len(loc)), df=self.degrees_of_freedom)
             parts.append(np.atleast_1d(law.logpdf(white.T)) - log_det)
-        return logsumexp(np.array(parts).T + self.log_weights, axis=1)
+        return np.asarray(logsumexp(np.array(parts).T + self.log_weights, axis=1))
 
     def pooled(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and Cholesky factor of the whole mixture."""
