@@ -106,3 +106,13 @@ def test_rhat_sees_chains_that_never_meet():
     assert np.all(split_rhat(draws) < 1.03)
     draws[0] += 3.0
     assert np.all(split_rhat(draws) > 1.2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_interval_is_narrower_than_rounding(dtype):
+    """Where the guide is the posterior, runs differ by rounding alone."""
+    log_z, eps = np.full(16, -600.0), float(np.finfo(dtype).eps)
+    truth = -600.0 + 10 * eps * 600.0
+    assert End(log_z, +1, "certified", 0.95, eps).bound > truth
+    assert End(log_z, -1, "bound", 0.95, eps).bound < -600.0
+    assert End(log_z, +1, "certified", 0.95, eps).bound < -600.0 + 0.01

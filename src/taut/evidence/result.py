@@ -9,6 +9,7 @@ import numpy as np
 
 from .statistics import log_mean_exp, mean_bound, standard_error
 
+_ROUNDING = 64  # units in the last place
 BOUND, CERTIFIED, ASYMPTOTIC = "bound", "certified", "asymptotic"
 
 
@@ -24,6 +25,7 @@ class End:
     side: int
     kind: str
     level: float = 0.95
+    epsilon: float = float(np.finfo(float).eps)  # of the numbers that were added up
 
     @property
     def value(self) -> float:
@@ -35,8 +37,9 @@ class End:
 
     @property
     def bound(self) -> float:
-        """The finite end of the interval."""
-        return mean_bound(self.log_z, self.level, self.side)
+        """The finite end of the interval, no nearer than rounding can tell."""
+        rounding = _ROUNDING * self.epsilon * (1 + abs(self.value))
+        return mean_bound(self.log_z, self.level, self.side) + self.side * rounding
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -33,11 +33,12 @@ def summarise(
     """Ends, estimate, diagnostics and verdict of the final runs."""
     log_z = np.asarray(low.log_z, float)
     log_weight = np.asarray(low.log_weight, float)
-    lower = End(log_z, -1, BOUND, plan.level)
+    epsilon = float(np.finfo(rest["dtype"]).eps)
+    lower = End(log_z, -1, BOUND, plan.level, epsilon)
     upper, upper_z = None, None
     if high is not None:
         upper_z = np.asarray(high.log_z, float)
-        upper = End(upper_z, +1, source.kind, plan.level)
+        upper = End(upper_z, +1, source.kind, plan.level, epsilon)
     records = [low] if high is None else [low, high]
     count = lambda name: int(sum(np.sum(getattr(r, name)) for r in records))
     # The runs are the independent units: particles of one run may be relatives.
