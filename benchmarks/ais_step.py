@@ -6,13 +6,13 @@ ELBO, Adam for both. Batches of either take turns, so that other work on the mac
 falls on both alike.
 
 PyTorch's version is meant to be as fast as plain PyTorch goes on a CPU: chains and
-examples are one batch of 640 rows through `addmm`; the slope at a point is carried, so
-a move takes L gradients; the slope in z is written out by hand, which saves autograd's
-bookkeeping; energies are computed only at the ends of trajectories; no graph is kept
-there; Adam is fused; and `--compile` compiles the slope with `torch.compile`.
+examples are one batch of 640 rows; the slope and the value at a point are carried, so a
+move takes L gradients and nothing more; slopes in z leave the weights' gradients out;
+Adam is fused. `--by-hand` writes the decoder's slope out, without autograd, and
+`--compile` compiles it with `torch.compile`.
 
     python benchmarks/ais_step.py --rounds 20
-    python benchmarks/ais_step.py --rounds 20 --compile
+    python benchmarks/ais_step.py --rounds 20 --by-hand --compile
 """
 
 import argparse
@@ -72,7 +72,7 @@ def ours(steps, rounds, between):
 class Torch:
     """The same step by hand, with nothing that PyTorch would do twice."""
 
-    def __init__(self, *, compiled):
+    def __init__(self, *, compiled, by_hand):
         torch.set_num_threads(THREADS)
         torch.manual_seed(0)
         make = torch.nn.Linear
@@ -87,7 +87,8 @@ class Torch:
         self.data = torch.from_numpy(images().reshape(-1, PIXELS))
         self.step_size = torch.full((MOVES,), 0.1)
         self.betas = torch.arange(1, MOVES + 1) / MOVES
-        self.slopes = torch.compile(self._slopes) if compiled else self._slopes
+        point = self._by_hand if by_hand else self._by_autograd
+        self.point = torch.compile(point) if compiled else point
 
     def encode(self, x):
         h = x
@@ -100,19 +101,28 @@ class Torch:
         return self.decoder[2](torch.tanh(self.decoder[1](h)))
 
     def log_joint(self, z, x):
-        logits = self.decode(z)
-        like = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
-        return like - 0.5 * (z * z).sum(1)
+        return self._likelihood(self.decode(z), x) - 0.5 * (z * z).sum(1)
 
-    def _slopes(self, z, x):
-        """d log p(x | z) / dz by hand: two matrix products less than autograd's."""
+    def _by_hand(self, z, x):
+        """log p(x | z) and its slope in z, without autograd."""
         a, b, c = self.decoder
         h = torch.tanh(torch.addmm(a.bias, z, a.weight.t()))
         k = torch.tanh(torch.addmm(b.bias, h, b.weight.t()))
-        back = x - torch.sigmoid(torch.addmm(c.bias, k, c.weight.t()))
-        back = (back @ c.weight) * (1 - k * k)
+        logits = torch.addmm(c.bias, k, c.weight.t())
+        back = ((x - torch.sigmoid(logits)) @ c.weight) * (1 - k * k)
         back = (back @ b.weight) * (1 - h * h)
-        return back @ a.weight
+        return self._likelihood(logits, x), back @ a.weight
+
+    def _by_autograd(self, z, x):
+        """The same by `autograd.grad`, which leaves the weights' gradients out."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            value = self._likelihood(self.decode(z), x)
+            (slope,) = torch.autograd.grad(value.sum(), z)
+        return value.detach(), slope
+
+    def _likelihood(self, logits, x):
+        return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
 
     @torch.no_grad()
     def chains(self, loc, log_scale, x):
@@ -122,9 +132,13 @@ class Torch:
         precision = torch.exp(-2 * log_scale)
         log_q = lambda z: (-0.5 * (z - loc) ** 2 * precision - log_scale).sum(1)
         slope_q = lambda z: (loc - z) * precision
-        slope_p = lambda z: self.slopes(z, x) - z
+
+        def joint(z):
+            value, slope = self.point(z, x)
+            return value - 0.5 * (z * z).sum(1), slope - z
+
         z = loc + torch.exp(log_scale) * torch.randn_like(loc)
-        q, p, gq, gp = log_q(z), self.log_joint(z, x), slope_q(z), slope_p(z)
+        q, gq, (p, gp) = log_q(z), slope_q(z), joint(z)
         log_w, before, accepted = torch.zeros(len(z)), 0.0, []
         for t in range(MOVES):
             beta, eps = self.betas[t], self.step_size[t]
@@ -136,9 +150,9 @@ class Torch:
             for _ in range(LEAPFROGS):
                 momentum = momentum + 0.5 * eps * ((1 - beta) * mq + beta * mp)
                 y = y + eps * momentum
-                mq, mp = slope_q(y), slope_p(y)
+                mq, (yp, mp) = slope_q(y), joint(y)
                 momentum = momentum + 0.5 * eps * ((1 - beta) * mq + beta * mp)
-            yq, yp = log_q(y), self.log_joint(y, x)
+            yq = log_q(y)
             ratio = (1 - beta) * (yq - q) + beta * (yp - p)
             ratio = ratio + kinetic - 0.5 * (momentum**2).sum(1)
             yes = torch.rand(len(z)).log() < ratio
@@ -185,8 +199,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--by-hand", action="store_true")
     args = parser.parse_args()
-    theirs, turns = Torch(compiled=args.compile), []
+    theirs, turns = Torch(compiled=args.compile, by_hand=args.by_hand), []
     theirs.seconds(3)
     load = os.getloadavg()
 
