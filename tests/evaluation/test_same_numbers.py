@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import pytest
 
 from taut import HMC, Annealed, Bernoulli, Conditioned, Joint, Normal, StandardNormal
 from taut.densities.conditional import Conditional
@@ -19,6 +20,7 @@ from taut.papers.annealed.exact import linear_gaussian
 from taut.schedules import linear
 
 
+@pytest.mark.thorough
 def test_blocks_and_chunks_in_float64():
     model = linear_gaussian(2)
     images = np.asarray(model.examples(jr.key(0), 6))
@@ -50,6 +52,7 @@ def test_eight_devices_in_float64():
     assert max(told["data"], told["both"]) < 1e-9, told
 
 
+@pytest.mark.thorough
 def test_float32_decides_alike(float32):
     """Rounding differs with the shape of a batch: how often does a Metropolis test
     then decide otherwise, and does it move the mean?
