@@ -180,6 +180,24 @@ def test_roots_apart_agree_too():
     assert jnp.abs(z).max() < 4.5, dict(zip(NAMES, z.tolist()))
 
 
+def test_roots_apart_hold_parameters_of_plain_functions():
+    """The same gradient, draw by draw, whether a module or a closure has them."""
+    sampler, target = problem(taut.EqualWeights(), taut.root_dreg)
+
+    def slope(form, key):
+        def bound(branch):
+            given = (sampler.root, form(branch), sampler.reverse, 3)
+            apart = taut.Hierarchical(*given, draw=taut.root_dreg, shared=False)
+            return apart.run(key, target).log_z
+
+        return flat(eqx.filter_grad(bound)(sampler.branch))
+
+    for key in jr.split(jr.key(3), 3):
+        module = slope(lambda branch: branch, key)
+        closure = slope(lambda branch: lambda root: branch(root), key)
+        assert jnp.allclose(module, closure, rtol=1e-9), (module, closure)
+
+
 def test_doubly_needs_constant_weights(getkey):
     sampler, target = problem(taut.PowerWeights(1.0), taut.root_dreg)
     with pytest.raises(TypeError, match="Use `root_reparam`"):

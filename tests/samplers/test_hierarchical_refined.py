@@ -9,6 +9,7 @@ import jax.random as jr
 import pytest
 
 import taut
+from taut.recipes import SemiImplicit
 
 
 def target():
@@ -89,6 +90,16 @@ def test_weights_that_depend_on_the_draws_are_refused():
 def test_roots_apart_are_refused():
     with pytest.raises(ValueError, match="share their root"):
         taut.HierarchicalRefined(hierarchy(shared=False), moved)
+
+
+def test_a_reverse_model_that_is_only_estimated_is_refused():
+    """Under one key for all, as `known` has it, its estimate would be no density."""
+    base = hierarchy()
+    law = taut.Normal(jnp.zeros(1), jnp.zeros(1))
+    mixed = lambda z: SemiImplicit(law, lambda u: taut.Normal(u, jnp.zeros(1)), 2)
+    given = taut.Hierarchical(base.root, base.branch, mixed, 2)
+    with pytest.raises(TypeError, match="only estimated"):
+        taut.HierarchicalRefined(given, moved).run(jr.key(0), target())
 
 
 # -- flows ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.lax as lax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import PRNGKeyArray
@@ -60,7 +61,7 @@ def root_dreg(key, target, sampler):
         held, log_root = stop(branches), known(law, root)
     else:
         (zs, root), zeros = squared_weights((zs, root), sampler.num)
-        held = jax.vmap(_without_parameters(sampler).branches)(root)
+        held = jax.vmap(_without_parameters(sampler))(root)
         log_root = jax.vmap(lambda root: known(law, root))(root)
     log_joint = _own(held, zs, sampler.axis) + log_root
     particles = sampler.weigh(wkey, target, root, held, zs, log_joint, sampler.axis)
@@ -88,8 +89,20 @@ def root_dreg_published(key, target, sampler):
 
 
 def _without_parameters(sampler):
-    """Branches whose parameters are held, and not their root."""
-    return eqx.tree_at(lambda s: s.branch, sampler, stop(sampler.branch))
+    """Root -> branches, held but for their root: `f(s) + f'(s) (root - s)` at the held
+    root `s`, so that parameters are held too that a plain function closes over.
+    """
+    fixed = eqx.tree_at(lambda s: s.branch, sampler, stop(sampler.branch))
+
+    def branches(root):
+        dynamic, static = eqx.partition(root, eqx.is_inexact_array)
+        point = lax.stop_gradient(dynamic)
+        change = jtu.tree_map(jnp.subtract, dynamic, point)
+        at = lambda dynamic: fixed.branches(eqx.combine(dynamic, static))
+        value, slope = eqx.filter_jvp(at, (point,), (change,))
+        return eqx.apply_updates(stop(value), slope)
+
+    return branches
 
 
 def _own(branches, zs, axis):

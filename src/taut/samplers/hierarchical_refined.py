@@ -36,7 +36,14 @@ class _Explained(AbstractTarget[Z], Generic[Z, R]):
         return self.target.exact
 
     def log_reverse(self, z: Z) -> Array:
-        return known(self.hierarchy.explain(z, self.j), self.root)
+        reverse = self.hierarchy.explain(z, self.j)
+        if not reverse.exact:
+            raise TypeError(
+                "HierarchicalRefined: expected a reverse model of known density, as "
+                f"moves ask for it again and again; got {type(reverse).__name__}, "
+                "which is only estimated. Use an exact one, or `Hierarchical`."
+            )
+        return known(reverse, self.root)
 
     def log_prob(self, key, x):
         return self.target.log_prob(key, x) + self.log_reverse(x)
