@@ -264,6 +264,42 @@ def test_diverging_steps_are_counted():
     assert jnp.all(jnp.isfinite(particles.diagnostics.proposal.loc))
 
 
+@pytest.mark.parametrize("clip", [None, taut.Clip(7.0)])
+@pytest.mark.parametrize("size", [1e3, 1e6])
+def test_steps_to_scales_beyond_the_type_are_refused(size, clip):
+    """Log scales of a thousand are finite numbers, but no weight would be."""
+    particles = values(taut.Refined(start(), size, 6, clip=clip, momentum=0.5))
+    assert particles.diagnostics.rejected.sum() >= 1
+    assert not jnp.any(jnp.isnan(particles.log_weight))
+
+
+def test_upper_end_of_no_steps_asks_for_no_noise(getkey):
+    """One draw of a law without `to_noise`: the weight is that of the given one."""
+    proposal, aim = taut.Bernoulli(jnp.zeros(2)), taut.Bernoulli(jnp.ones(2))
+    z = jnp.array([1.0, 0.0])
+    log_target = aim.log_density(z)
+    sampler = taut.Refined(proposal, 0.1, 0)
+    upper = sampler.run_conditional(getkey(), aim, z, log_target).log_z
+    assert jnp.allclose(upper, log_target - proposal.log_density(z))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient_of_the_upper_end(seed):
+    """Through the noise that would have made the given draw, by differences."""
+    z = jnp.array([0.9])
+    log_target = target().log_prob(jr.key(0), z)
+
+    def upper(loc):
+        q = taut.Normal(loc[None], jnp.zeros(1))
+        sampler = taut.Refined(q, 0.1, 3, momentum=0.5, draw=taut.unrolled)
+        return sampler.run_conditional(jr.key(seed), target(), z, log_target).log_z
+
+    loc, by = jnp.array(0.1), 1e-5
+    upper = jax.jit(upper)
+    difference = (upper(loc + by) - upper(loc - by)) / (2 * by)
+    assert jnp.allclose(jax.grad(upper)(loc), difference, rtol=1e-5)
+
+
 def test_clip_of_a_batch():
     """The norm is the batch's; and then there is no upper end."""
     clip = taut.ClipBatch(1.0, "batch")

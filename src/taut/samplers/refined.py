@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from ..core.checks import check_at_least, check_chunk, particle_keys, split
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity, AbstractReparameterised, AbstractTarget
-from ..core.gradient import log_terms, stop, through
+from ..core.gradient import log_terms, through
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from .clip import AbstractClip
@@ -103,10 +103,10 @@ class Refined(AbstractSampler[Z]):
         start, static = eqx.partition(self.proposal, eqx.is_inexact_array)
         keys = particle_keys(key, self.num)
 
-        def visit(params, i):
+        def visit(params, i, noise):
             """The draw that moves the proposal, and its weight."""
             dkey, pkey, _ = split(keys[i], 3)
-            z, log_q = self._mover(eqx.combine(params, static), dkey, i, clamp)
+            z, log_q = _mover(eqx.combine(params, static), dkey, noise)
             terms = log_terms(target, pkey, z)
             return self._log_weight(terms, log_q), (z, log_q, terms)
 
@@ -117,7 +117,7 @@ class Refined(AbstractSampler[Z]):
             if self.double:
                 z, log_q = q.sample_and_log_prob(skey)
             else:
-                z, log_q = moved[:2] if moved else self._mover(q, dkey, i, clamp)
+                z, log_q = moved[:2] if moved else _mover(q, dkey, None)
             # An estimate that moved the proposal is not the one that weighs.
             if moved and target.exact and not self.double:
                 terms = moved[2]
@@ -127,10 +127,10 @@ class Refined(AbstractSampler[Z]):
 
         def step(carry, i):
             params, velocity = carry
-            slope, moved = jax.grad(visit, has_aux=True)(params, i)
-            carry, rejected = self._move(
-                i, eqx.combine(params, static), velocity, slope
-            )
+            q = eqx.combine(params, static)
+            noise = self._clamped(q, split(keys[i], 3)[0], i, clamp)
+            slope, moved = jax.grad(visit, has_aux=True)(params, i, noise)
+            carry, rejected = self._move(i, q, velocity, slope)
             return carry, (particle(params, i, moved), params, rejected)
 
         still = eqx.filter_eval_shape(self.update.direction, self.proposal, start)
@@ -147,17 +147,15 @@ class Refined(AbstractSampler[Z]):
         steps = Steps(eqx.combine(params, static), rejected)
         return Particles(*fields, diagnostics=steps)
 
-    def _mover(self, q, key, i, clamp):
-        """A draw through which the step differentiates."""
+    def _clamped(self, q, key, i, clamp):
+        """The noise of a step that knows of a given draw: at `index`, that which would
+        have made it. The step's own slope holds it; derivatives of steps do not.
+        """
         if self.double or clamp is None:
-            z, log_q = q.sample_and_log_prob(key)
-            return through(z, q), log_q
-        # The clamped draw moves the proposal by the noise that would have made it.
+            return None
         index, given = clamp
-        made = stop(q).to_noise(given)
         pick = lambda a, b: jnp.where(i == index, a, b)
-        z = q.from_noise(jtu.tree_map(pick, made, q.noise(key)))
-        return z, q.log_density(z)
+        return jtu.tree_map(pick, q.to_noise(given), q.noise(key))
 
     def _move(self, i, proposal, velocity, slope):
         """One step up, unless it leads to numbers that are not finite."""
@@ -169,9 +167,8 @@ class Refined(AbstractSampler[Z]):
         faster = jtu.tree_map(add, velocity, direction)
         step = jtu.tree_map(lambda v: cast(size, v) * v, faster)
         moved = self.update.moved(proposal, step)
+        fine = _usable(moved)
         params, moved = eqx.filter((proposal, moved), eqx.is_inexact_array)
-        finite = [jnp.all(jnp.isfinite(p)) for p in jtu.tree_leaves(moved)]
-        fine = jnp.all(jnp.asarray(finite))
         keep = lambda a, b: jnp.where(fine, a, b)
         carry = jtu.tree_map(keep, (moved, faster), (params, velocity))
         return carry, ~fine
@@ -211,3 +208,25 @@ class Refined(AbstractSampler[Z]):
                 "Refined: with `beta` the weights are those of a loss, not of a bound; "
                 "there is no upper end. Leave `beta` out."
             )
+
+
+def _mover(q, key, noise):
+    """A draw through which the step differentiates."""
+    if noise is None:
+        z, log_q = q.sample_and_log_prob(key)
+        return through(z, q), log_q
+    z = q.from_noise(noise)
+    return z, q.log_density(z)
+
+
+def _usable(q) -> Bool[Array, ""]:
+    """Are its numbers finite, and (no scale is too large or too small for the type) a
+    draw and its density? A rule on the proposal alone, so that both ends hold.
+    """
+    seen = [q]
+    if isinstance(q, AbstractReparameterised):
+        noise = jax.eval_shape(q.noise, jr.key(0))
+        z = q.from_noise(jtu.tree_map(lambda a: jnp.ones(a.shape, a.dtype), noise))
+        seen += [z, q.log_density(z)]
+    numbers = jtu.tree_leaves(eqx.filter(seen, eqx.is_inexact_array))
+    return jnp.all(jnp.asarray([jnp.all(jnp.isfinite(a)) for a in numbers]))
