@@ -186,6 +186,7 @@ class Four(eqx.Module):
     ("make", "words"),
     [
         (lambda: taut.PowerWeights(-1.0), "exponent of at least 0; got -1"),
+        (lambda: taut.PowerWeights(float("inf")), "exponent of at least 0; got inf"),
         (lambda: taut.FixedWeights((0.2, 0.2)), "add up to 1; got"),
         (lambda: taut.FixedWeights((1.2, -0.2)), "at least 0 that add up to 1"),
         (lambda: taut.FixedWeights((float("nan"), 1.0)), "which add up to nan"),

@@ -1,6 +1,7 @@
 """Weights `pi_j` of K unlike proposals: they add up to one at every point."""
 
 import abc
+import math
 from collections.abc import Callable
 from typing import ClassVar, Protocol, TypeVar
 
@@ -81,10 +82,10 @@ class PowerWeights(AbstractWeights):
     exponent: float = eqx.field(static=True)
 
     def __init__(self, exponent: float):
-        if not exponent >= 0:
+        if not 0 <= exponent < math.inf:
             raise ValueError(
-                f"PowerWeights: expected an exponent of at least 0; got {exponent}. "
-                "Zero weighs equally, one by the densities."
+                "PowerWeights: expected a finite exponent of at least 0; got "
+                f"{exponent}. Zero weighs equally, one by the densities."
             )
         self.exponent = exponent
 
