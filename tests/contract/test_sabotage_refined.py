@@ -45,18 +45,21 @@ class Whole(taut.Refined):
 class StoppedClamp(taut.Refined):
     """The given draw is put in place, so that no gradient flows through it."""
 
-    def _mover(self, q, key, i, clamp):
-        if clamp is None:
+    def _clamped(self, q, key, i, clamp):
+        return None if clamp is None else (i == clamp[0], clamp[1])
+
+    def _mover(self, q, key, noise):
+        if noise is None:
             return q.sample_and_log_prob(key)
-        z = jnp.where(i == clamp[0], clamp[1], q.draw(key))
+        z = jnp.where(*noise, q.draw(key))
         return z, q.log_density(z)
 
 
 class FreshNoise(taut.Refined):
     """The proposal is moved by a draw of its own, not by the one that was given."""
 
-    def _mover(self, q, key, i, clamp):
-        return q.sample_and_log_prob(key)
+    def _clamped(self, q, key, i, clamp):
+        return None
 
 
 class AnyIndex(taut.Refined):

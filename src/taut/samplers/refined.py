@@ -106,7 +106,7 @@ class Refined(AbstractSampler[Z]):
         def visit(params, i, noise):
             """The draw that moves the proposal, and its weight."""
             dkey, pkey, _ = split(keys[i], 3)
-            z, log_q = _mover(eqx.combine(params, static), dkey, noise)
+            z, log_q = self._mover(eqx.combine(params, static), dkey, noise)
             terms = log_terms(target, pkey, z)
             return self._log_weight(terms, log_q), (z, log_q, terms)
 
@@ -117,7 +117,7 @@ class Refined(AbstractSampler[Z]):
             if self.double:
                 z, log_q = q.sample_and_log_prob(skey)
             else:
-                z, log_q = moved[:2] if moved else _mover(q, dkey, None)
+                z, log_q = moved[:2] if moved else self._mover(q, dkey, None)
             # An estimate that moved the proposal is not the one that weighs.
             if moved and target.exact and not self.double:
                 terms = moved[2]
@@ -156,6 +156,14 @@ class Refined(AbstractSampler[Z]):
         index, given = clamp
         pick = lambda a, b: jnp.where(i == index, a, b)
         return jtu.tree_map(pick, q.to_noise(given), q.noise(key))
+
+    def _mover(self, q, key, noise):
+        """A draw through which the step differentiates."""
+        if noise is None:
+            z, log_q = q.sample_and_log_prob(key)
+            return through(z, q), log_q
+        z = q.from_noise(noise)
+        return z, q.log_density(z)
 
     def _move(self, i, proposal, velocity, slope):
         """One step up, unless it leads to numbers that are not finite."""
@@ -208,15 +216,6 @@ class Refined(AbstractSampler[Z]):
                 "Refined: with `beta` the weights are those of a loss, not of a bound; "
                 "there is no upper end. Leave `beta` out."
             )
-
-
-def _mover(q, key, noise):
-    """A draw through which the step differentiates."""
-    if noise is None:
-        z, log_q = q.sample_and_log_prob(key)
-        return through(z, q), log_q
-    z = q.from_noise(noise)
-    return z, q.log_density(z)
 
 
 def _usable(q) -> Bool[Array, ""]:
