@@ -32,7 +32,7 @@ def convolved(
     spread: Pair = (1, 1),
 ) -> Float[Array, "batch rows columns out"]:
     """`lax.conv_general_dilated`: `gaps` dilates the image, `spread` the kernel."""
-    if min(min(pads)) < 0:  # crop beforehand
+    if min(map(min, pads)) < 0:  # crop beforehand
         zero = jnp.zeros((), x.dtype)
         edges = [(*pad, gap - 1) for pad, gap in zip(pads, gaps)]
         x = lax.pad(x, zero, [(0, 0, 0), *edges, (0, 0, 0)])
