@@ -1,5 +1,6 @@
 """The commands, as a user would type them, on an experiment of three pixels."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -99,6 +100,27 @@ def test_reproduce_writes_what_it_ran(experiment, float32):
     table = (experiment / "docs/results/energy-inspired.md").read_text()
     assert f"{row['lower']:.2f}" in table
     assert row["command"] in table
+    assert "annealing" not in table
+
+
+@pytest.mark.xdist_group("cli")
+def test_what_is_published_by_annealing_is_evaluated_by_it(
+    experiment, float32, monkeypatch
+):
+    (preset,) = tiny.presets().values()
+    settings = tiny.Chained(**vars(preset.budgets["quick"]), temperatures=3)
+    chained = dataclasses.replace(preset, budgets={"quick": settings})
+    for module in ("options", "reproduce"):
+        monkeypatch.setattr(f"taut.cli.{module}.presets", lambda: {"tiny": chained})
+    assert main(["reproduce", "energy-inspired", "tiny", "--quiet"]) == 0
+    (row,) = json.loads((experiment / "docs/results/energy-inspired.json").read_text())
+    annealed = row["annealed"]
+    assert annealed["temperatures"] == 3
+    values = np.load(experiment / "runs/tiny-quick-0/evaluation-ais.npz")["value"]
+    assert annealed["lower"] == pytest.approx(values.mean(), rel=1e-6)
+    table = (experiment / "docs/results/energy-inspired.md").read_text()
+    assert "lower (annealing)" in table
+    assert f"{annealed['lower']:.2f} ± {annealed['se']:.2f}" in table
 
 
 @pytest.mark.xdist_group("cli")
@@ -113,8 +135,6 @@ def test_sweep_runs_its_jobs(experiment, float32):
 
 @pytest.mark.xdist_group("cli")
 def test_a_grid_is_chosen_by_validation(experiment, capsys, float32, monkeypatch):
-    import dataclasses
-
     (preset,) = tiny.presets().values()
     points = lambda settings: [
         dataclasses.replace(settings, rate=rate) for rate in (1e-5, 3e-2)

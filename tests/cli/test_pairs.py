@@ -13,10 +13,10 @@ NAMES = ("static-mnist-vae", "static-mnist-vae-snis", "dynamic-mnist-vae")
 CHOSEN = [presets()[name] for name in NAMES]
 
 
-def put(runs, preset, seed, values):
+def put(runs, preset, seed, values, bound="iwae"):
     folder = runs / default_folder(preset, "quick", seed).name
-    folder.mkdir(parents=True)
-    np.savez(folder / pairs.FILE, value=np.asarray(values))
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / pairs.FILE.format(bound=bound), value=np.asarray(values))
 
 
 def test_differences_are_paired_by_example_and_by_seed():
@@ -58,3 +58,19 @@ def test_no_runs_no_table(tmp_path):
     pairs.update(path, tmp_path, CHOSEN, "quick", 1)
     assert not path.exists()
     assert pairs.table(path) is None
+
+
+def test_bounds_are_never_mixed(tmp_path):
+    """Annealing is compared with annealing, and has a table of its own."""
+    path = tmp_path / "results.json"
+    put(tmp_path, CHOSEN[0], 0, [1.0, 2.0])
+    put(tmp_path, CHOSEN[1], 0, [0.0, 0.0])
+    put(tmp_path, CHOSEN[0], 0, [7.0, 8.0], "ais")
+    pairs.update(path, tmp_path, CHOSEN, "quick", 1)
+    assert "annealing" not in (pairs.table(path) or "")
+    put(tmp_path, CHOSEN[1], 0, [1.0, 1.0], "ais")
+    pairs.update(path, tmp_path, CHOSEN, "quick", 1)
+    plain, annealed = json.loads(path.read_text())
+    assert (plain["mean"], annealed["mean"]) == pytest.approx((1.5, 6.5))
+    assert annealed["bound"] == "ais"
+    assert (pairs.table(path) or "").count("## Paired differences") == 2

@@ -11,7 +11,13 @@ import optax
 
 from taut import Amortized, Bernoulli, Joint, Marginal, Normal, StandardNormal
 from taut.densities.conditional import Conditional
-from taut.papers.experiment import AbstractExperiment, Preset, Published, Splits
+from taut.papers.experiment import (
+    AbstractAnnealed,
+    AbstractExperiment,
+    Preset,
+    Published,
+    Splits,
+)
 from taut.train import Phase
 
 
@@ -74,6 +80,11 @@ class Tiny(AbstractExperiment):
 
     def shared(self, model, state, key):
         return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chained(Tiny, AbstractAnnealed):
+    """The same, evaluated by annealing too."""
 
 
 def presets() -> dict[str, Preset]:

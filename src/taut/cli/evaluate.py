@@ -23,6 +23,7 @@ from ..evaluation import (
     summary,
 )
 from ..papers.experiment import (
+    AbstractAnnealed,
     AbstractExamined,
     AbstractExperiment,
     AbstractSettled,
@@ -37,7 +38,9 @@ from .progress import progress
 from .running import EVALUATION, SETTLING, held_out, plan_of, restored, stream
 from .showing import show
 
+TEMPERATURES = 1000
 CERTIFIED = "certified: simulated together with their latents"
+RECORDS = {"iwae": "evaluation", "ais": "evaluation_ais"}  # in the run's summary
 # The options that decide numbers; the others (`chunk`, say) do not.
 DECIDING = (
     "images", "samples", "simulated", "simulated_samples", "temperatures", "chains",
@@ -68,8 +71,8 @@ class Options:
     """iwae: samples per simulated example."""
     chunk: int | None = None
     """iwae: samples at once; smaller takes less memory and gives the same numbers."""
-    temperatures: int = 1000
-    """ais: steps from the guide to the posterior."""
+    temperatures: int | None = None
+    """ais: steps from guide to posterior; the preset's number, or 1000, without it."""
     chains: int = 16
     """ais: chains per example."""
     leapfrogs: int = 10
@@ -84,9 +87,9 @@ class Options:
 
 def run(argv: Sequence[str]) -> None:
     options = parse(Options, argv, "taut evaluate")
-    if options.bound not in ("iwae", "ais"):
+    if options.bound not in RECORDS:
         raise Misuse(f"--bound is iwae or ais; got {options.bound!r}.")
-    for name, least in (("images", 1), ("simulated", 0)):
+    for name, least in (("images", 1), ("simulated", 0), ("temperatures", 1)):
         if _given(getattr(options, name), least) < least:
             raise Misuse(f"--{name} must be at least {least}.")
     bounds = ("iwae", "ais") if options.compare else (options.bound,)
@@ -134,19 +137,22 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
         "seconds": round(time.monotonic() - start, 2),
     }
     np.savez(folder / f"evaluation-{bound}.npz", value=values, error=errors)
-    name = "evaluation" if bound == "iwae" else f"evaluation_{bound}"
-    record.summarise({name: result})
+    record.summarise({RECORDS[bound]: result})
     kept.remove()
     return result
 
 
 def evaluated_there(folder: Path, *, quiet: bool) -> None:
-    """Evaluate by importance samples, unless it was done after the last step."""
+    """Evaluate by importance samples, and by annealing where that is published, unless
+    it was done after the last step.
+    """
+    annealed = isinstance(plan_of(folder).settings, AbstractAnnealed)
     found = Run.open(folder).summary()
-    done = found.get("evaluation", {"step": None})
-    # Records without the step are older than its mention here.
-    if done.get("step", found["step"]) != found["step"]:
-        evaluate(folder, Options(folder, quiet=quiet))
+    for bound in ("iwae", "ais") if annealed else ("iwae",):
+        done = found.get(RECORDS[bound], {"step": None})
+        # Records without the step are older than its mention here.
+        if done.get("step", found["step"]) != found["step"]:
+            evaluate(folder, Options(folder, quiet=quiet), bound)
 
 
 def _given(option: int | None, default: int) -> int:
@@ -226,7 +232,10 @@ def _annealed(
     options: Options,
     watched: Watched,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    betas = schedules.linear(options.temperatures)
+    annealed = isinstance(settings, AbstractAnnealed)
+    usual = settings.temperatures if annealed else TEMPERATURES
+    temperatures = _given(options.temperatures, usual)
+    betas = schedules.linear(temperatures)
     chains, chunk = options.chains, options.chunk
     density = settings.density(*parts)
     ends = AnnealedEnds(density, betas, chains, options.leapfrogs, chunk=chunk)
@@ -243,7 +252,7 @@ def _annealed(
     found = watched("test", len(images), below)
     invalid = int(np.sum(found["invalid"]))
     told: dict[str, Any] = {
-        "temperatures": options.temperatures,
+        "temperatures": temperatures,
         "chains": options.chains,
         "leapfrogs": options.leapfrogs,
         "acceptance": float(np.mean(found["acceptance"])),

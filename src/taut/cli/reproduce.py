@@ -116,6 +116,7 @@ def _entry(
         float(np.mean([b[end]["mean"] for b in both])) if all(both) else None
     )
     last = found[-1]
+    annealed = [f["evaluation_ais"] for f in found if "evaluation_ais" in f]
     return {
         "name": preset.name,
         "budget": options.budget + (", grid" if options.grid else ""),
@@ -131,6 +132,7 @@ def _entry(
         "rate": last["evaluation"].get("rate"),
         "simulated_lower": pick("lower"),
         "report": last["evaluation"].get("report"),
+        "annealed": _annealed(annealed) if len(annealed) == len(found) else None,
         "is_bound": preset.bound,
         "published": preset.published.value if preset.published else None,
         "steps": last["step"],
@@ -141,6 +143,25 @@ def _entry(
         f"--budget {options.budget} --seeds {len(found)}"
         + (" --grid" if options.grid else ""),
         "revision": last["environment"]["revision"],
+    }
+
+
+def _annealed(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The ends by annealing, over seeds."""
+    lower = [f["lower"]["mean"] for f in found]
+    both = [f["simulated"] for f in found if "simulated" in f]
+    mean = lambda end: float(np.mean([b[end]["mean"] for b in both])) if both else None
+    return {
+        "lower": float(np.mean(lower)),
+        "lower_by_seed": lower,
+        "se": found[-1]["lower"]["se_examples"],
+        "se_monte_carlo": found[-1]["lower"].get("se_monte_carlo"),
+        "sd_seeds": float(np.std(lower, ddof=1)) if len(lower) > 1 else None,
+        "gap": mean("gap"),
+        "acceptance": float(np.mean([f["acceptance"] for f in found])),
+        "ess": float(np.mean([f["ess"] for f in found])),
+        "verdicts": sorted({f["verdict"] for f in found}),
+        **{k: found[-1][k] for k in ("temperatures", "chains", "leapfrogs")},
     }
 
 

@@ -1,7 +1,7 @@
 """`docs/results/PAPER.md` from `docs/results/PAPER.json`: nothing is typed by hand."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,18 @@ come from the paper's full budget and are no target of a reduced one. Rows witho
 say "not run".
 """
 
+ANNEALED = """*Lower (annealing)* is the lower end by annealing on the same test
+examples, and *gap (annealing)* its certified gap on simulated ones.
+"""
+
 
 def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
     """Tables of all rows, run or not, and the figures that lie beside them."""
     path = folder / f"{paper}.json"
     found = json.loads(path.read_text()) if path.exists() else []
     parts = [HEAD.format(paper=paper)]
+    if any(row.get("annealed") for row in found):
+        parts.append(ANNEALED)
     names = {row["name"] for row in found}
     for table in dict.fromkeys(preset.table for preset in presets):
         rows = [p for p in presets if p.table == table]
@@ -46,6 +52,7 @@ def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
 
 
 def _table(presets: Sequence[Preset], found: Sequence[dict[str, Any]]) -> str:
+    annealed = any(row.get("annealed") for row in found)
     heads = (
         "row",
         "data",
@@ -57,12 +64,16 @@ def _table(presets: Sequence[Preset], found: Sequence[dict[str, Any]]) -> str:
         "lower (simulated)",
         "upper (simulated)",
         "KL per datum",
+        *(("lower (annealing)", "gap (annealing)") if annealed else ()),
         "published",
     )
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for preset in presets:
         runs = [row for row in found if row["name"] == preset.name]
-        lines += [_line(preset, run) for run in runs] or [_not_run(preset)]
+        width = len(heads) - 4
+        lines += [_line(preset, run, annealed=annealed) for run in runs] or [
+            _not_run(preset, width)
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -73,22 +84,30 @@ def _published(preset: Preset) -> str:
     return f"{told.value:g}" + (f" ± {told.spread:g}" if told.spread else "")
 
 
-def _not_run(preset: Preset) -> str:
+def _not_run(preset: Preset, empty: int) -> str:
     return (
         f"| {preset.row} | {preset.dataset} | not run |"
-        + " |" * 7
+        + " |" * empty
         + (f" {_published(preset)} |")
     )
 
 
-def _line(preset: Preset, run: dict[str, Any]) -> str:
-    number = lambda value: "–" if value is None else f"{value:.2f}"
-    lower = f"{number(run['lower'])} ± {number(run['se'])}"
-    if run["sd_seeds"] is not None:
-        lower += f" (seeds: {run['sd_seeds']:.2f})"
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _mean(run: Mapping[str, Any]) -> str:
+    """A lower end with the errors it has."""
+    told = f"{_number(run['lower'])} ± {_number(run['se'])}"
+    spread = run["sd_seeds"]
+    return told if spread is None else f"{told} (seeds: {spread:.2f})"
+
+
+def _line(preset: Preset, run: dict[str, Any], *, annealed: bool) -> str:
+    lower = _mean(run)
     if not run["is_bound"]:
         lower += " (not a bound)"
-    simulated = number(run["simulated_lower"])
+    simulated = _number(run["simulated_lower"])
     if run.get("left_out"):
         simulated += f" ({run['left_out']} at -inf left out)"
     cells = (
@@ -100,8 +119,13 @@ def _line(preset: Preset, run: dict[str, Any]) -> str:
         run["device"],
         lower,
         simulated,
-        number(run["upper"]),
-        number(run.get("rate")),
+        _number(run["upper"]),
+        _number(run.get("rate")),
+        *(_annealed(run.get("annealed")) if annealed else ()),
         _published(preset),
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _annealed(found: Mapping[str, Any] | None) -> tuple[str, str]:
+    return ("–", "–") if found is None else (_mean(found), _number(found["gap"]))

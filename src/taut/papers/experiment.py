@@ -97,6 +97,16 @@ class AbstractSettled(AbstractExperiment):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AbstractAnnealed(AbstractExperiment):
+    """Experiments whose published score is an estimate by annealing: they are evaluated
+    by it, too.
+    """
+
+    temperatures: int = 1000
+    """Steps from the guide to the posterior in that evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AbstractExamined(AbstractExperiment):
     """Experiments that are validated by another bound than they are evaluated by, and
     that report more than the evaluation does.

@@ -31,6 +31,11 @@ class AbstractInference(abc.ABC):
     """K, chains or samples per example."""
     numbered: ClassVar[bool] = False  # do its losses see which example they are given?
 
+    @property
+    @abc.abstractmethod
+    def cost(self) -> int:
+        """Decoder gradients of a step, for each example, as the paper counts them."""
+
     @abc.abstractmethod
     def state(self) -> Any:
         """Step sizes, where there are any."""
@@ -54,6 +59,10 @@ class AIS(AbstractInference):
     """Of the inverse temperatures; equal steps without one."""
     guide: Doubly | ForwardKL | None = None
     """What the guide follows; its own ELBO without it."""
+
+    @property
+    def cost(self):
+        return self.num * self.temperatures * self.leapfrogs
 
     def state(self):
         return jnp.full(self.temperatures - 1, self.step_size)
@@ -96,6 +105,10 @@ class MHHMC(AbstractInference):
     chains: AIS = AIS()
     """Length and moves, as of AIS at the same cost."""
 
+    @property
+    def cost(self):
+        return replace(self.chains, num=self.num).cost
+
     def state(self):
         return self.chains.state()
 
@@ -116,6 +129,10 @@ class MHHMC(AbstractInference):
 @dataclass(frozen=True)
 class IWAE(AbstractInference):
     """Importance samples, with the doubly reparameterised gradient."""
+
+    @property
+    def cost(self):
+        return self.num
 
     def state(self):
         return None

@@ -58,6 +58,10 @@ class Persistent(AbstractInference):
     """Dimensions of the latent."""
     numbered: ClassVar[bool] = True
 
+    @property
+    def cost(self):
+        return replace(self.chains, num=self.num).cost
+
     def state(self):
         ends = jnp.full((self.examples, self.num, self.latent), jnp.nan)
         return Kept(self.chains.state(), ends)
