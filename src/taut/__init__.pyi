@@ -21,6 +21,7 @@ from .core.sampler import AbstractSampler as AbstractSampler
 from .densities.autoregressive import Autoregressive as Autoregressive
 from .densities.discrete import Bernoulli as Bernoulli, Categorical as Categorical
 from .densities.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
+from .densities.divergence import gaussian_divergence as gaussian_divergence
 from .densities.exact import Exact as Exact
 from .densities.flow import FlowJAX as FlowJAX
 from .densities.hamiltonian import (

@@ -106,6 +106,13 @@ def refined_learned():
 
 @sampler_case
 @thorough
+def refined_by_a_closed_divergence():
+    """Steps follow the divergence from the prior, not an estimate of it."""
+    return moved_by(taut.Ascent(), 0.05, divergence=taut.gaussian_divergence)
+
+
+@sampler_case
+@thorough
 def refined_natural_momentum():
     update = taut.NaturalAscent(taut.LogVarianceNormal)
     return moved_by(update, jnp.array([0.05, 0.03]), momentum=0.5, double=True)

@@ -79,9 +79,19 @@ def test_pixels_are_divided_by_the_unit(getkey):
     assert jnp.allclose(net(x, known)[0], wide(255 * x, known)[0], atol=1e-12)
 
 
+def test_images_of_one_pixel(getkey):
+    """Without halvings there are the two heads alone."""
+    net = ResNetEncoder((1, 1, 1), 3, stages=0, key=getkey())
+    loc, log_scale = net(jnp.ones((1, 1, 1)), net.fresh_statistics())
+    assert loc.shape == log_scale.shape == (3,)
+    assert jnp.allclose(loc, net.loc.weight[:, 0] + net.loc.bias)
+
+
 def test_clear_errors(getkey):
     net = small(getkey)
     with pytest.raises(ValueError, match=r"images of shape \(6, 5, 1\)"):
         net(jnp.zeros((5, 6, 1)), net.fresh_statistics())
     with pytest.raises(ValueError, match="Pass fewer stages"):
         ResNetEncoder((7, 28, 1), 3, key=getkey())
+    with pytest.raises(ValueError, match="stages must be an integer of at least 0"):
+        ResNetEncoder((7, 28, 1), 3, stages=-1, key=getkey())

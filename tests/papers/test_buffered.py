@@ -106,6 +106,13 @@ def test_rows():
         assert set(preset.budgets) == {"quick", "medium", "full"}
         assert (preset.published is None) == (preset.table == "ours")
         assert "reduced" in preset.row
+    tables = {table for preset in PRESETS for table in (preset.table, *preset.also)}
+    assert tables == {"ours", *(f"table{n}" for n in range(1, 13))}
+    filled = lambda name: {p.name for p in PRESETS if name in (p.table, *p.also)}
+    assert filled("table12") == filled("table9") == filled("table6")
+    assert filled("table2") == {
+        f"buffered-svhn-{row}" for row in ("vae", "iwae", "svi", "bsvi-sir")
+    }
     assert ROWS["buffered-omniglot-bsvi-sir"].published.value == -88.80
     full = ROWS["buffered-svhn-bsvi"].budgets["full"]
     assert full.network == Network(latent=64)
@@ -317,14 +324,20 @@ def gaussian_target():
     )
 
 
-def test_steps_move_the_log_variance():
+@pytest.mark.parametrize("closed_kl", [False, True])
+def test_steps_move_the_log_variance(closed_kl):
     """One step by hand: along the gradient with respect to the log of the variance."""
     q, target = law((jnp.array([0.5]), jnp.array([-0.2]))), gaussian_target()
     assert jnp.allclose(q.log_variance, -0.4)
-    sampler = BSVI(1).sampler(q, taut.EqualWeights(), Rules(), None)
+    rules = Rules(closed_kl=closed_kl)
+    sampler = BSVI(1).sampler(q, taut.EqualWeights(), rules, None)
 
-    def weight(loc, log_variance, noise):
+    def climbed(loc, log_variance, noise):
         z = loc + jnp.exp(log_variance / 2) * noise
+        if closed_kl:
+            divergence = (loc**2 + jnp.exp(log_variance) - 1 - log_variance) / 2
+            log_likelihood = target.joint.likelihood(z).log_density(target.x)
+            return log_likelihood - jnp.sum(divergence)
         log_q = taut.LogVarianceNormal(loc, log_variance).log_density(z)
         return target.log_prob(jr.key(0), z) - log_q
 
@@ -332,7 +345,7 @@ def test_steps_move_the_log_variance():
     def both(key):
         particles = sampler.run(key, target)
         noise = q.to_noise(particles.value[0])
-        slopes = jax.grad(weight, (0, 1))(q.loc, q.log_variance, noise)
+        slopes = jax.grad(climbed, (0, 1))(q.loc, q.log_variance, noise)
         return particles.diagnostics.proposal, slopes
 
     last, slopes = both(jr.key(0))
@@ -425,6 +438,10 @@ def trace(settings, shape=SIDE, xs=None):
             "images of at least 4 pixels a side",
         ),
         (lambda: Rules(batch=0), "batch must be an integer of at least 1"),
+        (lambda: Rules(momentum=-0.5), "a momentum of at least 0"),
+        (lambda: Rules(max_norm=-1.0).clip, "at least 0; got -7"),
+        (lambda: Examination(-1), "steps must be an integer of at least 0"),
+        (lambda: Examination(1, ()), "least of counts must be an integer"),
         (
             lambda: trace(little(BSVI(1), network=replace(LITTLE, kernels=(4,)))),
             "kernels are odd",

@@ -65,7 +65,7 @@ def test_tables(tmp_path):
     row["report"] = {"test": report}
     (tmp_path / "buffered.json").write_text(json.dumps([row]))
     tables(tmp_path, "quick")
-    lines = (tmp_path / "buffered-tables.md").read_text().splitlines()
+    lines = (tmp_path / "buffered-tables-quick.md").read_text().splitlines()
     ours = [line for line in lines if line.startswith("| BSVI-k-SIR |")]
     first, train, estimators = ours[:3]  # Tables 4, 7 and 10
     assert "-118.00 (-88.80), BSVI-50, 50 images" in first

@@ -1,6 +1,7 @@
 """Refinements: reductions, gradients, ends in order, and what is refused."""
 
 import functools
+import math
 
 import equinox as eqx
 import jax
@@ -311,6 +312,49 @@ def test_clip_of_a_batch():
         sampler.run_conditional(jr.key(0), target(), jnp.ones(1), jnp.array(0.0))
 
 
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_clip_of_any_size(size, float32):
+    """Lengths whose squares are beyond the type are shortened all the same; no slope
+    stays none, and derivatives are finite.
+    """
+    slope = size * jnp.array([3.0, 4.0])
+    clipped = lambda g: taut.Clip(0.5 * size)(g)
+    assert jnp.allclose(clipped(slope) / size, jnp.array([0.3, 0.4]))
+    assert jnp.array_equal(taut.Clip(6.0 * size)(slope), slope)
+    assert jnp.all(taut.Clip(0.0)(slope) == 0)
+    assert jnp.all(clipped(0 * slope) == 0)
+    # Across the slope a clipped one turns by 0.5 / 5; along it nothing changes.
+    turn = jax.jvp(clipped, (slope,), (jnp.array([-4.0, 3.0]),))[1]
+    assert jnp.allclose(turn, jnp.array([-0.4, 0.3]))
+    along = jax.jvp(clipped, (slope,), (jnp.array([3.0, 4.0]),))[1]
+    assert jnp.allclose(along, 0, atol=1e-6)
+
+
+def test_steps_along_a_divergence_in_closed_form():
+    """One step by hand; over many, the same on average with less noise; weights are
+    those of the draws.
+    """
+    closed = taut.Refined(start(), 0.1, 1, divergence=taut.gaussian_divergence)
+    plain = taut.Refined(start(), 0.1, 1)
+    a, b = values(closed, 3, 20_000), values(plain, 3, 20_000)
+    z = a.value[:, 0, 0]
+    # KL(N(m, s^2) || N(0, 1)) falls by m for the location, s^2 - 1 for the log scale.
+    slope = (1.5 - z) / 0.5
+    by_hand = {
+        "loc": 0.5 + 0.1 * (slope - 0.5),
+        "log_scale": 0.1 * slope * (z - 0.5),
+    }
+    for name, known in by_hand.items():
+        last, other = (getattr(p.diagnostics.proposal, name)[:, 1, 0] for p in (a, b))
+        assert jnp.allclose(last, known, atol=1e-10)
+        apart = np.asarray(last - other)
+        assert abs(apart.mean()) < 4.5 * apart.std() / len(apart) ** 0.5
+        assert jnp.std(last) < 0.95 * jnp.std(other)
+    density = jax.vmap(jax.vmap(lambda q, z: q.log_density(z)))
+    log_q = density(a.diagnostics.proposal, a.value)
+    assert jnp.allclose(a.log_weight, a.log_target - log_q)
+
+
 def test_annealed_steps():
     """At `beta` the weights are those of the annealed loss, and no bound."""
     sampler = taut.Refined(start(), 0.0, 1, beta=0.3)
@@ -352,6 +396,8 @@ def test_estimated_target_moves_with_other_draws_than_it_weighs():
             "expected 3 weights",
         ),
         (lambda: taut.FixedWeights((0.5, 0.6)), "add up to 1"),
+        (lambda: taut.Clip(-1.0), "at least 0; got -1.0"),
+        (lambda: taut.ClipBatch(math.nan, "batch"), "at least 0; got nan"),
     ],
 )
 def test_values_refused(make, words):
@@ -377,6 +423,9 @@ def test_types_refused(getkey):
     tilted = taut.Tilted(start(), lambda z: jnp.sum(z))
     with pytest.raises(TypeError, match="`beta` anneals the prior"):
         taut.Refined(start(), 0.1, 1, beta=0.5).run(getkey(), tilted)
+    closed = taut.Refined(start(), 0.1, 1, divergence=taut.gaussian_divergence)
+    with pytest.raises(TypeError, match="that from the prior of a model"):
+        closed.run(getkey(), tilted)
 
 
 def test_bsvi_loss():

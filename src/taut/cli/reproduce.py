@@ -60,9 +60,10 @@ def run(argv: Sequence[str]) -> None:
         figures[options.what](options.results, options.budget)
         tables.rewrite(options.results, options.paper, list(rows.values()))
         return
-    picked = [p for p in rows.values() if options.what in (None, p.table, p.name)]
+    names = lambda p: (p.name, p.table, *p.also)
+    picked = [p for p in rows.values() if options.what in (None, *names(p))]
     if not picked:
-        known = {*rows, *figures, *(p.table for p in rows.values())}
+        known = {*figures, *(name for p in rows.values() for name in names(p))}
         where = f"taut experiments {options.paper}"
         raise nearest("table, figure or row", str(options.what), known, where)
     for preset in picked:

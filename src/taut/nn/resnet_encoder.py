@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..core.checks import check_at_least
 from .batch_norm import BatchNorm, Moments, Statistics, moments_across
 from .conv import Conv2d, valid
 from .mlp import he_normal, linear
@@ -67,22 +68,23 @@ class ResNetEncoder(eqx.Module):
         key: PRNGKeyArray,
     ):
         height, width, colours = shape
+        check_at_least("ResNetEncoder: stages", stages, 0)
         if min(height, width) < 2**stages:
             raise ValueError(
                 f"{stages} halvings need images of at least {2**stages} pixels a side; "
                 f"got {shape}. Pass fewer stages."
             )
         bkey, hkey, mkey, vkey = jr.split(key, 4)
-        inputs = (colours,) + (channels,) * (stages - 1)
+        sizes = (colours,) + (channels,) * stages
         self.blocks = tuple(
             ResidualBlock(size, channels, key=k)
-            for size, k in zip(inputs, jr.split(bkey, stages))
+            for size, k in zip(sizes, jr.split(bkey, stages))
         )
         self.halvings = tuple(
             Conv2d(channels, channels, (2, 2), stride=(2, 2), padding=valid, key=k)
             for k in jr.split(hkey, stages)
         )
-        features = channels * (height >> stages) * (width >> stages)
+        features = sizes[-1] * (height >> stages) * (width >> stages)
         self.loc = linear(features, latent, he_normal, key=mkey)
         self.log_variance = linear(features, latent, he_normal, key=vkey)
         self.shape, self.unit = shape, unit

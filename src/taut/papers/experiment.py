@@ -152,6 +152,7 @@ class Preset:
     published: Published | None = None
     bound: bool = True  # False where the number is no bound (LARS)
     grid: Callable[[Any], Sequence[Any]] | None = None  # the settings chosen among
+    also: tuple[str, ...] = ()  # other tables that the same run fills
 
     def to_json(self) -> dict[str, Any]:
         published = self.published and {
@@ -163,6 +164,7 @@ class Preset:
             "name": self.name,
             "paper": self.paper,
             "table": self.table,
+            "also": list(self.also),
             "row": self.row,
             "dataset": self.dataset,
             "published": published,

@@ -28,8 +28,12 @@ class Clip(AbstractClip):
     max_norm: float
     alone: ClassVar[bool] = True
 
+    def __check_init__(self):
+        _check(self.max_norm)
+
     def __call__(self, slope):
-        return jtu.tree_map(lambda g: _shorten(g, jnp.sum(g**2), self.max_norm), slope)
+        alone = lambda a: a
+        return jtu.tree_map(lambda g: _shorten(g, self.max_norm, alone, alone), slope)
 
 
 class ClipBatch(AbstractClip):
@@ -42,11 +46,24 @@ class ClipBatch(AbstractClip):
     axis_name: str = eqx.field(static=True)
     alone: ClassVar[bool] = False
 
+    def __check_init__(self):
+        _check(self.max_norm)
+
     def __call__(self, slope):
-        total = lambda g: lax.psum(jnp.sum(g**2), self.axis_name)
-        return jtu.tree_map(lambda g: _shorten(g, total(g), self.max_norm), slope)
+        most = lambda a: lax.pmax(a, self.axis_name)
+        total = lambda a: lax.psum(a, self.axis_name)
+        return jtu.tree_map(lambda g: _shorten(g, self.max_norm, most, total), slope)
 
 
-def _shorten(slope, squared_norm, max_norm):
-    norm = jnp.sqrt(squared_norm + 1e-12)
-    return slope * jnp.minimum(1.0, max_norm / norm)
+def _check(max_norm):
+    if not max_norm >= 0:
+        raise ValueError(f"A slope's largest norm is at least 0; got {max_norm}.")
+
+
+def _shorten(slope, max_norm, most, total):
+    """`most` and `total` are over all that one norm is of."""
+    # In units of the largest element: no square is beyond the type.
+    unit = most(lax.stop_gradient(jnp.max(jnp.abs(slope), initial=0.0)))
+    direction = slope / jnp.where(unit > 0, unit, 1)
+    root = jnp.sqrt(jnp.where(unit > 0, total(jnp.sum(direction**2)), 1))
+    return jnp.where(unit * root <= max_norm, slope, direction * (max_norm / root))

@@ -1,6 +1,7 @@
 """Stochastic variational inference on one example, and all proposals on its way."""
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -39,6 +40,8 @@ class Refined(AbstractSampler[Z]):
     `FixedWeights((0, .., 0, 1))` is SVI. With `double`, the draws that are weighed are
     not those that move the proposal; `update` says where steps go. With `beta`, steps
     and weights are those of the annealed loss, which is no bound and has no upper end.
+    With `divergence`, `KL(proposal, prior)` in closed form, steps follow it rather than
+    its estimate at the draw: the same slope on average, with less noise.
     """
 
     proposal: AbstractDensity[Z]
@@ -49,6 +52,9 @@ class Refined(AbstractSampler[Z]):
     clip: AbstractClip | None = eqx.field(default=None, kw_only=True)
     update: AbstractUpdate = eqx.field(default=Ascent(), kw_only=True)
     beta: Float[ArrayLike, ""] | None = eqx.field(default=None, kw_only=True)
+    divergence: Callable[[Any, Any], Float[Array, ""]] | None = eqx.field(
+        static=True, default=None, kw_only=True
+    )
     double: bool = eqx.field(static=True, default=False, kw_only=True)
     draw: RefinedDraw = eqx.field(static=True, default=decoupled, kw_only=True)
     chunk: int | None = eqx.field(static=True, default=None, kw_only=True)
@@ -86,8 +92,23 @@ class Refined(AbstractSampler[Z]):
             )
         return log_likelihood + self.beta * (log_target - log_likelihood)
 
+    @property
+    def _power(self):
+        return 1.0 if self.beta is None else self.beta
+
     def _log_weight(self, terms, log_q):
-        return self.annealed(terms) - (1.0 if self.beta is None else self.beta) * log_q
+        return self.annealed(terms) - self._power * log_q
+
+    def _climbed(self, target, terms, q, log_q):
+        """What a step goes up: the log weight, or what has its slope on average."""
+        if self.divergence is None:
+            return self._log_weight(terms, log_q)
+        if terms[1] is None:
+            raise TypeError(
+                "Refined: `divergence` is that from the prior of a model: expected a "
+                "target `Conditioned(Joint(prior, likelihood), x)`. Leave it out."
+            )
+        return terms[1] - self._power * self.divergence(q, target.joint.prior)
 
     def path(
         self,
@@ -105,10 +126,11 @@ class Refined(AbstractSampler[Z]):
 
         def visit(params, i, noise):
             """The draw that moves the proposal, and its weight."""
+            q = eqx.combine(params, static)
             dkey, pkey, _ = split(keys[i], 3)
-            z, log_q = self._mover(eqx.combine(params, static), dkey, noise)
+            z, log_q = self._mover(q, dkey, noise)
             terms = log_terms(target, pkey, z)
-            return self._log_weight(terms, log_q), (z, log_q, terms)
+            return self._climbed(target, terms, q, log_q), (z, log_q, terms)
 
         def particle(params, i, moved=None):
             """The draw that is weighed: the one that moved, unless it is a `double`."""

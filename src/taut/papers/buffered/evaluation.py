@@ -18,6 +18,7 @@ from ...core.checks import check_at_least, particle_keys, split
 from ...core.combine import Conditioned
 from ...core.numerics import log_mean_exp
 from ...core.particles import map_particles
+from ...densities.divergence import gaussian_divergence
 from ...evaluation import example_keys, summary
 from ...nn.batch_norm import Normalised, Statistics
 from ...samplers.weights import EqualWeights
@@ -50,6 +51,13 @@ class Examination:
     train_images: int = 10_000
     """How many training images are examined as well."""
 
+    def __post_init__(self):
+        check_at_least("Examination: steps", self.steps, 0)
+        fewest = min(self.counts, default=0)
+        check_at_least("Examination: the least of counts", fewest, 1)
+        check_at_least("Examination: chunk", self.chunk, 1)
+        check_at_least("Examination: train_images", self.train_images, 0)
+
     def numbers(
         self,
         key: PRNGKeyArray,
@@ -62,7 +70,6 @@ class Examination:
         start: int = 0,
     ) -> Iterator[Numbers]:
         """In blocks from image `start`: image `i` has the key `fold_in(key, i)`."""
-        check_at_least("Examination: steps", self.steps, 0)
 
         @eqx.filter_jit
         def run(model, statistics, keys, xs):
@@ -82,8 +89,7 @@ class Examination:
         pick = lambda tree: jax.tree.map(lambda a: a[-1], tree)
         arrays = eqx.filter(particles.diagnostics.proposal, eqx.is_array)
         last = eqx.combine(pick(arrays), q)
-        variance = jnp.exp(last.log_variance)
-        kl = 0.5 * jnp.sum(last.loc**2 + variance - 1 - last.log_variance)
+        kl = gaussian_divergence(last, model.prior)
         assert particles.log_likelihood is not None
         reconstruction = -particles.log_likelihood[-1]
 
@@ -129,6 +135,7 @@ class Examination:
             "kl*": summary(found["kl"]),
             "rec*": summary(found["reconstruction"]),
             "rejected_steps": float(np.mean(found["rejected"])),
+            "images_with_rejected_steps": int(np.sum(found["rejected"] > 0)),
         } | _named(self.counts, found["importance"])
 
 

@@ -165,7 +165,7 @@ def tables(folder: Path, budget: str) -> None:
             lines.append(line(_estimators(key, ours, ESTIMATORS[dataset][key])))
         name = f"## Table {10 + offset}: {title}, estimators\n"
         parts.append("\n".join([name, *lines, ""]))
-    (folder / "buffered-tables.md").write_text("\n".join(parts))
+    (folder / f"buffered-tables-{budget}.md").write_text("\n".join(parts))
 
 
 def _report(

@@ -38,6 +38,7 @@ class NaturalBSVI(AbstractInference):
             self.steps,
             weights,
             clip=rules.clip,
+            divergence=rules.divergence,
             update=NaturalAscent(LogVarianceNormal),
             beta=beta,
             draw=resampled,
@@ -70,7 +71,14 @@ class IterativeBSVI(AbstractInference):
     def sampler(self, q, weights, rules, beta, learned=None):
         assert learned is not None
         return Refined(
-            q, 1.0, self.steps, weights, update=learned, beta=beta, draw=resampled
+            q,
+            1.0,
+            self.steps,
+            weights,
+            divergence=rules.divergence,
+            update=learned,
+            beta=beta,
+            draw=resampled,
         )
 
     def objective(self, key, sampler, target, q, beta):
@@ -99,6 +107,7 @@ class AdaptedBSVI(AbstractInference):
             weights,
             momentum=rules.momentum,
             clip=rules.clip,
+            divergence=rules.divergence,
             beta=beta,
             draw=resampled,
         )
@@ -128,6 +137,7 @@ class SemiAmortised(AbstractInference):
             weights,
             momentum=rules.momentum,
             clip=rules.clip,
+            divergence=rules.divergence,
             beta=beta,
             draw=unrolled,
         )

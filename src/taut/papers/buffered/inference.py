@@ -3,6 +3,7 @@
 import abc
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...core.combine import Conditioned
 from ...core.numerics import log_sum_exp
 from ...core.particles import Particles
 from ...core.sampler import AbstractSampler
+from ...densities.divergence import gaussian_divergence
 from ...densities.log_variance import LogVarianceNormal
 from ...objectives import annealed, decoupled
 from ...samplers.clip import AbstractClip, Clip, ClipBatch
@@ -31,6 +33,7 @@ from ...samplers.weights import (
     EqualWeights,
     FixedWeights,
     SoftmaxWeights,
+    scaled,
 )
 from ...train import EXAMPLES
 
@@ -52,9 +55,16 @@ class Rules:
     whole_batch: bool = False
     """Clip the whole batch at once, as published: no upper end then. Without, each
     example at the same strength, so that its steps do not depend on the others."""
+    closed_kl: bool = False
+    """Steps follow the KL term in closed form, as Kim et al. do, not at the draw."""
 
     def __post_init__(self):
         check_at_least("Rules: batch", self.batch, 1)
+        if self.rate < 0 or self.momentum < 0:
+            raise ValueError(
+                "Rules: expected a rate and a momentum of at least 0; got "
+                f"{self.rate} and {self.momentum}."
+            )
 
     @property
     def step_size(self) -> float:
@@ -68,6 +78,11 @@ class Rules:
             return ClipBatch(self.max_norm * self.batch, EXAMPLES)
         # `batch` examples of this norm each have the norm `max_norm batch` together.
         return Clip(self.max_norm * math.sqrt(self.batch))
+
+    @property
+    def divergence(self) -> Callable[[Any, Any], Float[Array, ""]] | None:
+        """From the prior, where steps do not estimate it."""
+        return gaussian_divergence if self.closed_kl else None
 
 
 @dataclass(frozen=True)
@@ -160,6 +175,7 @@ class AbstractRefining(AbstractInference):
             weights,
             momentum=rules.momentum,
             clip=rules.clip,
+            divergence=rules.divergence,
             beta=beta,
             double=self.doubled,
             draw=self.draw,
@@ -250,7 +266,7 @@ def bounds_on_the_way(
     log_w = particles.log_target - log_q
     log_pi = weights(log_w.shape[0], None)
     return {
-        "bound": log_sum_exp(log_w + log_pi),
+        "bound": log_sum_exp(scaled(log_pi, log_w)),
         "svi": log_w[-1],
         "amortised": log_w[0],
         "weight_average": jnp.sum(jnp.exp(log_pi) * jnp.arange(log_w.shape[0])),
