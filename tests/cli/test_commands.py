@@ -62,7 +62,7 @@ def test_experiments_for_machines(experiment, capsys):
 
 
 @pytest.mark.xdist_group("cli")
-def test_train_evaluate_sample_report(experiment, capsys, float32):
+def test_train_evaluate_sample_report(experiment, capsys, monkeypatch, float32):
     argv = ["train", "tiny", "--out", "run", "--prior.size", "1", "--quiet"]
     assert main(argv) == 0
     config = json.loads((experiment / "run/config.json").read_text())
@@ -83,6 +83,11 @@ def test_train_evaluate_sample_report(experiment, capsys, float32):
 
     assert main(["sample", "run", "--num", "5", "--quiet"]) == 0
     assert np.load(experiment / "run/samples.npz")["samples"].shape == (5, 1, 3)
+    lost = np.full((5, 1, 3), np.nan, np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr("taut.cli.sample.draws", lambda *_: iter([lost]))
+        assert main(["sample", "run", "--num", "5", "--quiet"]) == 1
+    assert "5 of 5 draws are not finite" in capsys.readouterr().err
     assert main(["report", "run", "--out", "page.html", "--quiet"]) == 0
     page = (experiment / "page.html").read_text()
     assert f"{told['lower']['mean']:.2f}" in page

@@ -9,6 +9,7 @@ import pytest
 
 import taut
 from taut import Hamiltonian, HamiltonianImportance
+from taut.densities.transformed import Stretch
 
 
 class Net(eqx.Module):
@@ -85,6 +86,28 @@ def test_no_energy_spreads(getkey):
     assert jnp.allclose(log_prob, known.log_density(x))
 
 
+def test_a_quadratic_energy_is_a_linear_map(getkey):
+    """U = k |x|^2 / 2: `x_T = A x_0 + B rho_0`, so `x_T ~ N(0, A^2 + B^2)`, and the
+    bound is exact where the guide is the law of the momentum at `x_T`.
+    """
+    energy = lambda x: 0.5 * 0.3 * jnp.sum(x**2)
+    parts = taut.StandardNormal((2,)), energy, 0.4, jnp.array([0.9, 0.8, 0.95])
+    end = lambda m, x: jnp.stack(Hamiltonian(*parts).flow(m, x))[:, 0]
+    one, zero = jnp.ones(2), jnp.zeros(2)
+    (c, a), (d, b) = end(zero, one), end(one, zero)  # of x_0, of rho_0
+    variance = a**2 + b**2
+    slope = (a * c + b * d) / variance
+    rest = c**2 + d**2 - slope**2 * variance
+    guide = lambda x: taut.Normal(slope * x, jnp.full(2, 0.5 * jnp.log(rest)))
+    density = HamiltonianImportance(*parts, guide)
+    known = taut.Normal(zero, jnp.full(2, 0.5 * jnp.log(variance)))
+    x = jnp.array([0.8, -1.1])
+    assert jnp.allclose(density.log_prob(getkey(), x), known.log_density(x))
+    x, log_prob = density.sample_and_log_prob(getkey())
+    assert jnp.allclose(log_prob, known.log_density(x))
+    assert not jnp.allclose(variance, 1.0, atol=0.1)
+
+
 def test_no_step_is_the_proposal(getkey):
     """With steps of size zero the position stays; the momentum's own law is left."""
     guide = lambda x: taut.StandardNormal((2,))
@@ -105,6 +128,13 @@ def test_temperatures_multiply_to_one():
     assert jnp.allclose(m, 1.0)
     assert jnp.allclose(dynamics.alphas, jnp.array([0.9, 0.5, 0.7]))
     assert jnp.allclose(dynamics.step_size, 0.3)
+
+
+def test_large_steps_are_kept(float32):
+    """Where their exponential overflows, too."""
+    steps = jnp.array([0.0, 1e-6, 0.1, 20.0, 500.0])
+    dynamics = Hamiltonian(taut.StandardNormal((5,)), jnp.sum, steps, jnp.ones(1))
+    assert jnp.allclose(dynamics.step_size, steps, rtol=1e-5, atol=0)
 
 
 def test_gradients_are_second_order(getkey):
@@ -157,8 +187,15 @@ def test_estimated_proposal_sees_the_start(getkey):
             taut.Joint(taut.StandardNormal((3,)), taut.Bernoulli),
             lambda x: taut.Importance(taut.StandardNormal((3,))),
         ),
+        taut.SelfNormalized(taut.Bernoulli(jnp.zeros(3)), jnp.sum, 4),
+        taut.TruncatedRejection(taut.Bernoulli(jnp.zeros(3)), jnp.sum, 4),
+        taut.IndexedTruncatedRejection(taut.Bernoulli(jnp.zeros(3)), jnp.sum, 4),
+        taut.Transformed(taut.Bernoulli(jnp.zeros(3)), Stretch(2.0)),
     ],
-    ids=["coins", "pixels", "counts", "averaged", "vae"],
+    ids=[
+        *("coins", "pixels", "counts", "averaged", "vae"),
+        *("weighed", "accepted", "indexed", "stretched"),
+    ],
 )
 def test_discrete_proposals(proposal):
     with pytest.raises(TypeError, match="continuous events"):
@@ -169,8 +206,9 @@ def test_refusals(getkey):
     base = taut.StandardNormal((3,))
     with pytest.raises(ValueError, match="T of at least 1"):
         Hamiltonian(base, jnp.sum, 0.1, jnp.ones(0))
-    with pytest.raises(ValueError, match="must not be negative"):
-        Hamiltonian(base, jnp.sum, -0.1, jnp.ones(2))
+    for step_size in (-0.1, jnp.inf, jnp.nan):
+        with pytest.raises(ValueError, match="must be finite and not negative"):
+            Hamiltonian(base, jnp.sum, step_size, jnp.ones(2))
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
         Hamiltonian(base, jnp.sum, 0.1, jnp.array([0.5, 1.2]))
     dynamics = Hamiltonian(base, jnp.sum, jnp.full(2, 0.1), jnp.ones(2))

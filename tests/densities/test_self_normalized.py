@@ -8,6 +8,7 @@ import pytest
 
 import taut
 from taut import SelfNormalized
+from taut.core.checks import particle_keys
 
 
 def standard():
@@ -30,6 +31,39 @@ def test_known_values(x, exact, bound):
     assert abs(jnp.mean(scores) - bound) < 5 * error + 1e-5
     weights = jnp.exp(scores - exact)
     assert abs(jnp.mean(weights) - 1) < 5 * jnp.std(weights) / 200 + 1e-5
+
+
+def test_many_points_tilt_the_proposal():
+    """U(x) = x moves N(0, 1) to N(-1, 1)."""
+    density = SelfNormalized(standard(), lambda x: x, 20_000)
+    for x, limit in ((-1.0, -0.91894), (0.0, -1.41894), (1.0, -2.91894)):
+        assert abs(density.log_prob(jr.key(0), jnp.array(x)) - limit) < 0.05
+
+
+@pytest.mark.parametrize("i", range(4))
+def test_iwae_is_an_identity(i):
+    """As a posterior with `U = log q - log p`, particle by particle: `log p(x, z_i)`
+    less the density of all draws, with `r = prod_{j != i} q(z_j) / K` for the others,
+    is the log mean weight, whichever `i` was chosen.
+    """
+    q = taut.Normal(jnp.array(0.3), jnp.array(0.2))
+    log_joint = lambda z: -0.5 * z**2 - 0.5 * (1.2 - z) ** 4
+    zs = jax.vmap(q.draw)(jr.split(jr.key(4), 4))
+    log_q, log_p = jax.vmap(q.log_density)(zs), jax.vmap(log_joint)(zs)
+    log_w = log_p - log_q
+    log_others = jnp.sum(log_q) - log_q[i]
+    log_chosen = log_w[i] - jax.nn.logsumexp(log_w) + jnp.sum(log_q)
+    bound = log_p[i] + (log_others - jnp.log(4)) - log_chosen
+    assert jnp.allclose(bound, jax.nn.logsumexp(log_w) - jnp.log(4), rtol=1e-12)
+    # And what the library says of its own draw.
+    guide = SelfNormalized(q, lambda z: q.log_density(z) - log_joint(z), 4)
+    key = jr.key(10 + i)
+    z, log_guide = guide.sample_and_log_prob(key)
+    keys = particle_keys(jr.split(key)[0], 4)
+    zs = jax.vmap(q.sample)(keys)
+    log_w = jax.vmap(log_joint)(zs) - jax.vmap(q.log_density)(zs)
+    known = jax.nn.logsumexp(log_w) - jnp.log(4)
+    assert jnp.allclose(log_joint(z) - log_guide, known, rtol=1e-12)
 
 
 def test_one_point_is_the_proposal(getkey):

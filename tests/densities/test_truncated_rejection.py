@@ -10,7 +10,7 @@ from taut import IndexedTruncatedRejection, Resampled, TruncatedRejection
 from taut.core.density import AbstractDensity
 from taut.densities.indexed_rejection import index_summed
 from taut.densities.resampled import smoothed
-from taut.densities.truncated_rejection import log_closed_form
+from taut.densities.truncated_rejection import log_closed_form, log_reject
 
 # N(0, 1) with U(x) = x, whose acceptance rate is 1/2. By the closed forms: x, T, exact,
 # the paper's bound at Zh = Z, and at the best Zh.
@@ -118,6 +118,18 @@ def test_extreme_energies(kind, float32, getkey):
     value, slope = value_and_slope(jnp.array([-200.0, 0.0, 200.0]))
     assert jnp.all(jnp.isfinite(value))
     assert jnp.all(jnp.isfinite(slope))
+
+
+def test_the_loss_of_a_forbidden_point(getkey):
+    """With `a(x) = 0` only the last proposal is left: `log pi + (T - 1) m`."""
+    wall = lambda x: jnp.where(x > 0, jnp.inf, 0.0)
+    density, key = IndexedTruncatedRejection(standard(), wall, 4), getkey()
+    loss = lambda x: index_summed(key, density, x)
+    value, slope = jax.value_and_grad(loss)(jnp.array(0.5))
+    _, nkey = jr.split(key)
+    mean = jnp.mean(log_reject(nkey, standard(), wall, 4))
+    assert jnp.allclose(value, standard().log_density(jnp.array(0.5)) + 3 * mean)
+    assert slope == -0.5
 
 
 def test_lars_is_no_density():

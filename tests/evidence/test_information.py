@@ -1,5 +1,6 @@
 """Mutual information of correlated Gaussians, where everything is known."""
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -41,13 +42,24 @@ def test_true_value(task):
     assert task[1] == pytest.approx(0.83037, abs=1e-5)
 
 
-@pytest.mark.parametrize(("num", "value"), [(2, 0.337), (4, 0.552), (16, 0.750)])
+@pytest.mark.parametrize(
+    ("num", "value"), [(2, 0.337), (4, 0.552), (16, 0.750), (64, 0.81)]
+)
 def test_info_nce_with_the_best_critic(task, num, value):
     joint, truth = task
     bound = lambda key: information.info_nce(key, joint, best_critic(joint), num)
     found = information.average(jr.key(1), bound, NUM)
     assert near(found, value, slack=0.001), found
     assert found.value < min(truth, np.log(num))
+
+
+def test_info_nce_is_at_most_log_k(task):
+    """Pair by pair, for any critic."""
+    joint, _ = task
+    steep = lambda x, y: 50 * jnp.sum(x * y)
+    bound = lambda key: information.info_nce(key, joint, steep, 4)
+    values = jax.vmap(bound)(jr.split(jr.key(1), 2000))
+    assert abs(jnp.max(values) - np.log(4)) < 1e-9  # it is reached, up to rounding
 
 
 def test_nwj_and_barber_agakov_reach_the_truth(task):

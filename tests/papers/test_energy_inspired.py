@@ -2,19 +2,23 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import numpyro.distributions
 import pytest
 from scipy.special import expit
 
 import taut
+from taut.cli import tables
 from taut.core.density import AbstractDensity
 from taut.nn.constant import num_parameters, trainable
 from taut.nn.networks import latent_energy, toy_energy
+from taut.papers import images
 from taut.papers.energy_inspired import (
     FIGURES,
     PRESETS,
@@ -110,6 +114,27 @@ def test_every_row_is_there():
         assert set(preset.budgets) == {"quick", "medium", "full"}
         assert preset.bound != isinstance(preset.budgets["full"].law, LARS)
     assert {"figure1", "figure2", "figure3"} < set(FIGURES)
+
+
+def test_learning_rates():
+    """One drop to a third on images, none on points, as in the papers."""
+    for preset in PRESETS:
+        full = preset.budgets["full"]
+        assert full.learning_rate == 3e-4
+        assert full.drop == (None if isinstance(full, Plane) else 1_000_000)
+
+
+def test_same_settings_share_their_runs():
+    """The earlier paper's VAE is the later one's; its SNIS prior has one point more."""
+    run = {"name": "static-mnist-vae", "budget": "medium"}
+    other = {"name": "static-mnist-vae-snis", "budget": "medium"}
+    found = tables.shared(PRESETS, [run, other])
+    twin = "earlier-static-mnist-vae"
+    assert [row for row in found if row["name"].startswith("earlier")] == [
+        {"name": twin, "budget": "medium", "of": "static-mnist-vae"}
+    ]
+    own = {"name": twin, "budget": "medium"}
+    assert tables.shared(PRESETS, [run, own]) == [run, own]
 
 
 def zeros_like(shapes):
@@ -250,6 +275,18 @@ def test_logit_scale():
     back, same = scale.from_base(u)
     np.testing.assert_allclose(back, x, atol=1e-6)
     np.testing.assert_allclose(same, log_det, rtol=1e-9)
+
+
+def test_units_are_bits_of_256_levels():
+    """Uniform pixels take eight bits each; 1.89 bits on 784 pixels are 1027 nats."""
+    scale = LogitScale(jnp.full((4,), 80.0))
+    logistic = numpyro.distributions.Logistic(-scale.center(), 1.0).to_event(1)
+    model = taut.Transformed(taut.Exact(logistic), scale)
+    x = jnp.array([0.5, 77.0, 128.0, 255.5])
+    nats = -model.log_prob(jr.key(0), x)
+    np.testing.assert_allclose(nats / (4 * np.log(2)), 8.0, atol=1e-5)
+    told = -BY_NAME["continuous-mnist-maf"].published.value
+    np.testing.assert_allclose(told / (784 * np.log(2)), 1.89, atol=0.005)
 
 
 @pytest.mark.parametrize("value", [-1.0, 257.0])
@@ -478,6 +515,14 @@ def test_values_outside(bad):
         check_range("mine", np.array([[0.5, bad]]), 0.0, 1.0)
     with pytest.raises(ValueError, match=r"\[0, 256\)"):
         check_range("mine", np.array([256.0]), 0.0, 256.0, open=True)
+
+
+def test_binary_images_are_not_dequantised(monkeypatch):
+    """Noise on 0 and 1 would be no image of 256 levels."""
+    coins = SimpleNamespace(card=SimpleNamespace(levels=2))
+    monkeypatch.setattr(images, "_splits", lambda *_: {"train": coins})
+    with pytest.raises(ValueError, match="expected images of 256 grey levels"):
+        images.continuous("static_mnist", "energy-inspired")
 
 
 @pytest.mark.thorough

@@ -1,14 +1,15 @@
 """`taut sample`: examples drawn from a trained run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
 import numpy as np
 import tyro
+from jaxtyping import PRNGKeyArray
 
 from ..core.checks import check_at_least, particle_keys
 from ..report import Figure, Page, images, render
@@ -42,14 +43,19 @@ def run(argv: Sequence[str]) -> None:
     splits = plan.settings.data()
     model, state, _ = restored(plan, splits, record)
     density = plan.settings.density(model, state)
-    draw = eqx.filter_jit(lambda density, keys: jax.vmap(density.sample)(keys))
     keys = particle_keys(stream(options.seed, SAMPLES), options.num)
     drawn = []
     with progress("samples", options.num, quiet=options.quiet) as update:
-        for first in range(0, options.num, options.block):
-            drawn.append(np.asarray(draw(density, keys[first : first + options.block])))
-            update(min(options.num, first + options.block), "")
+        for block in draws(density, keys, options.block):
+            drawn.append(block)
+            update(sum(map(len, drawn)), "")
     samples = np.concatenate(drawn)
+    lost = np.sum(~np.isfinite(samples).all(tuple(range(1, samples.ndim))))
+    if lost:
+        raise ArithmeticError(
+            f"{lost} of {len(samples)} draws are not finite: the model diverged. Train "
+            "it anew, with smaller steps."
+        )
     np.savez_compressed(options.run / "samples.npz", samples=samples)
     if samples.ndim >= 3:
         grid = Figure("Samples", images(samples[:100] / max(1.0, samples.max())))
@@ -57,3 +63,10 @@ def run(argv: Sequence[str]) -> None:
         (options.run / "samples.html").write_text(render(page))
     if not options.quiet:
         console.print(f"{options.num} samples in {options.run / 'samples.npz'}")
+
+
+def draws(density: Any, keys: PRNGKeyArray, block: int) -> Iterator[np.ndarray]:
+    """One event per key, `block` at a time."""
+    draw = eqx.filter_jit(lambda density, keys: jax.vmap(density.sample)(keys))
+    for first in range(0, len(keys), block):
+        yield np.asarray(draw(density, keys[first : first + block]))

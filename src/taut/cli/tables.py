@@ -36,7 +36,7 @@ def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
         rows = [p for p in presets if p.table == table]
         if table.startswith("figure") and not {p.name for p in rows} & names:
             continue  # its curves lie beside the figure
-        parts.append(f"## {table}\n\n{_table(rows, found)}")
+        parts.append(f"## {table}\n\n{_table(rows, shared(presets, found))}")
     differences = pairs.table(folder / f"{paper}-pairs.json")
     if differences:
         parts.append(differences)
@@ -49,6 +49,30 @@ def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
         listed = "\n".join(commands)
         parts.append(f"## Commands\n\n```\n{listed}\n```\n")
     (folder / f"{paper}.md").write_text("\n".join(parts))
+
+
+def shared(
+    presets: Sequence[Preset], found: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The runs, also under the name of every row without runs that has the same
+    settings: its runs would be the same to the last bit.
+    """
+    by_name = {preset.name: preset for preset in presets}
+    own = {run["name"] for run in found}
+    twins = [
+        run | {"name": preset.name, "of": run["name"]}
+        for preset in presets
+        for run in found
+        if preset.name not in own
+        and _same(preset, by_name.get(run["name"]), run["budget"])
+    ]
+    return [*found, *twins]
+
+
+def _same(one: Preset, other: Preset | None, budget: str) -> bool:
+    if other is None or budget not in one.budgets.keys() & other.budgets.keys():
+        return False
+    return one.budgets[budget] == other.budgets[budget]
 
 
 def _table(presets: Sequence[Preset], found: Sequence[dict[str, Any]]) -> str:
@@ -111,7 +135,7 @@ def _line(preset: Preset, run: dict[str, Any], *, annealed: bool) -> str:
     if run.get("left_out"):
         simulated += f" ({run['left_out']} at -inf left out)"
     cells = (
-        preset.row,
+        preset.row + (f" (the run of `{run['of']}`)" if "of" in run else ""),
         preset.dataset,
         run["budget"],
         f"{run['steps']:,}",

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 from ..core.checks import check_scalar, check_shape, split
 from ..core.density import AbstractDensity
 from ..core.leapfrog import leapfrog
+from .events import is_discrete
 from .normal import StandardNormal
-from .stage import is_discrete
 
 
 class Hamiltonian(AbstractDensity[tuple[Array, Array]]):
@@ -51,10 +51,15 @@ class Hamiltonian(AbstractDensity[tuple[Array, Array]]):
                 "Hamiltonian: alphas must have shape (T,) with T of at least 1, one "
                 f"for each leapfrog step; got shape {alphas.shape}."
             )
-        _check_values("step_size must not be negative", step_size, lambda s: s >= 0)
+        _check_values(
+            "step_size must be finite and not negative",
+            step_size,
+            lambda s: (0 <= s) & (s < jnp.inf),
+        )
         _check_values("alphas must lie in (0, 1]", alphas, lambda a: (0 < a) & (a <= 1))
         self.proposal, self.energy = proposal, energy
-        self.raw_step_size = jnp.log(jnp.expm1(step_size))
+        # The inverse of softplus, also where exp(step_size) overflows.
+        self.raw_step_size = step_size + jnp.log(-jnp.expm1(-step_size))
         self.raw_alphas = jnp.log(alphas) - jnp.log1p(-alphas)
 
     @property

@@ -52,23 +52,31 @@ class IndexedTruncatedRejection(AbstractDensity[X]):
 
     def log_index(self, energy: Float[Array, ""]) -> Float[Array, " T"]:
         """`log q(i)`, for i = 1 .. T, at a point with this energy."""
-        t = jnp.arange(self.num)
-        accept = jnp.where(t < self.num - 1, log_sigmoid(-energy), 0.0)
-        logits = t * log_sigmoid(-self.logit) + accept
+        logits = self.logits(energy)
         return logits - log_sum_exp(logits)
 
+    def logits(self, energy: Float[Array, ""]) -> Float[Array, " T"]:
+        """`log [(1 - Z)^(i-1) a^[i<T]]`."""
+        i = jnp.arange(self.num)
+        return i * log_sigmoid(-self.logit) + self._log_accept(energy, i)
+
+    def _log_accept(self, energy, i):
+        """`[i<T] log a`; `i` counts from zero."""
+        return jnp.where(i < self.num - 1, log_sigmoid(-energy), 0.0)
+
     def _log_ratio(self, energy, i, log_q, rejected):
-        """`[i<T] log a + sum_{t<i} log(1 - a_t) - log q(i)`; `i` counts from zero."""
-        accept = jnp.where(i < self.num - 1, log_sigmoid(-energy), 0.0)
+        """`[i<T] log a + sum_{t<i} log(1 - a_t) - log q(i)`."""
         before = jnp.where(jnp.arange(self.num - 1) < i, rejected, 0.0)
-        return accept + jnp.sum(before) - log_q[i]
+        return self._log_accept(energy, i) + jnp.sum(before) - log_q[i]
 
 
 def index_summed(
     key: PRNGKeyArray, density: IndexedTruncatedRejection[X], x: X
 ) -> Float[Array, ""]:
     """The paper's bound with `i` summed out, `log pi + (1 - q(T)) log a + E_q[i-1] m +
-    H(q)`, with `m = E_pi[log(1 - a)]` from `num` proposals: to be maximised.
+    H(q)`, with `m = E_pi[log(1 - a)]` from `num` proposals: to be maximised. It is
+
+        log pi + log sum_i (1 - Z)^(i-1) a^[i<T] + E_q[i-1] (m - log(1 - Z)).
 
     A loss only: a sum of expected logs, never the log of an unbiased estimate. With
     one key for a batch the proposals are drawn once.
@@ -76,8 +84,8 @@ def index_summed(
     pkey, nkey = split(key)
     energy = check_scalar("The energy", density.energy(x))
     rejected = log_reject(nkey, density.proposal, density.energy, density.num)
-    log_q = density.log_index(energy)
-    q, t = jnp.exp(log_q), jnp.arange(density.num)
-    log_proposal = density.proposal.log_prob(pkey, x)
-    accept = jnp.sum(q[:-1]) * log_sigmoid(-energy)
-    return log_proposal + accept + jnp.sum(q * (t * jnp.mean(rejected) - log_q))
+    logits = density.logits(energy)
+    total = log_sum_exp(logits)
+    late = jnp.sum(jnp.exp(logits - total) * jnp.arange(density.num))  # E_q[i - 1]
+    beyond = jnp.mean(rejected) - log_sigmoid(-density.logit)
+    return density.proposal.log_prob(pkey, x) + total + late * beyond

@@ -1,13 +1,11 @@
-"""What a draw is made of: the law its event comes from last, and that law's kind."""
+"""What a draw is made of: the law that its event comes from last."""
 
 from typing import TypeVar
 
-import equinox as eqx
-import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from ..core.checks import split
-from ..core.combine import Averaged, Joint, Marginal
+from ..core.combine import Joint, Marginal
 from ..core.density import AbstractDensity, AbstractExact
 from ..core.gradient import stop
 from .discrete import Bernoulli
@@ -53,14 +51,3 @@ def last_coins(key: PRNGKeyArray, density: AbstractDensity[X]) -> Bernoulli:
             f"ends in one); got {type(coins).__name__}. Use another gradient estimator."
         )
     return coins
-
-
-def is_discrete(density: AbstractDensity) -> bool:
-    """Whether events are known to be coins, counts, categories or pixel levels."""
-    if isinstance(density, Averaged):
-        return is_discrete(density.density)
-    if isinstance(density, Marginal) and isinstance(density.joint, Joint):
-        joint = density.joint
-        make = lambda key: joint.likelihood(joint.prior.sample(key))
-        return is_discrete(eqx.filter_eval_shape(make, jr.key(0)))
-    return isinstance(density, AbstractExact) and density.discrete

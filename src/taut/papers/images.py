@@ -56,6 +56,12 @@ def continuous(name: str, convention: str) -> Splits:
     training, fixed noise in validation and test.
     """
     pieces = _splits(name, convention)
+    levels = pieces["train"].card.levels
+    if levels != 256:
+        raise ValueError(
+            f"{name}: expected images of 256 grey levels, to add noise to; got {levels}"
+            " levels. Take a model of binary images."
+        )
     noisy = lambda key, x: transforms.dequantise(key, x.astype(jnp.float32))
 
     def fixed(examples: data.Examples) -> np.ndarray:

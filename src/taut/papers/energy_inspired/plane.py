@@ -37,6 +37,8 @@ class Plane(AbstractEnergyExperiment):
     """Of the proposal, N(0, variance I)."""
     learned: bool = False
     """Train the proposal too: as ranking NCE, with noise learned jointly."""
+    drop: int | None = None
+    """When the learning rate drops; never without it, as in the papers here."""
 
     @property
     def target(self) -> Any:

@@ -15,14 +15,14 @@ from .laws import Law
 
 @dataclass(frozen=True, kw_only=True)
 class AbstractEnergyExperiment(AbstractSettled):
-    """A law, and Adam with one drop of its rate."""
+    """A law, and Adam with at most one drop of its rate."""
 
     law: Law
     """How proposal and energy become a model."""
     learning_rate: float = 3e-4
     """Of Adam; a third of it after `drop` steps."""
-    drop: int = 1_000_000
-    """When the learning rate drops."""
+    drop: int | None = 1_000_000
+    """When the learning rate drops; never without it."""
 
     @abc.abstractmethod
     def objective(
@@ -38,7 +38,8 @@ class AbstractEnergyExperiment(AbstractSettled):
         return self.law.state()
 
     def phases(self):
-        rate = optax.piecewise_constant_schedule(self.learning_rate, {self.drop: 1 / 3})
+        drops = None if self.drop is None else {self.drop: 1 / 3}
+        rate = optax.piecewise_constant_schedule(self.learning_rate, drops)
 
         def loss(model, context, x):
             value, aux = self.objective(model, context, x)
