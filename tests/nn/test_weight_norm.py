@@ -7,6 +7,7 @@ import jax.random as jr
 import pytest
 
 from taut.nn import hierarchical, residual
+from taut.nn.doubling import convolve_doubled
 from taut.nn.heads import clamped_log_scale, raised_log_scale, squeezed_logits
 from taut.nn.proposals import LogWeights, Transition
 from taut.nn.weight_norm import (
@@ -14,6 +15,7 @@ from taut.nn.weight_norm import (
     normed_conv,
     normed_linear,
     standardized,
+    strided,
     unit,
 )
 
@@ -38,7 +40,7 @@ def test_weights_are_unit_and_their_size_does_not_matter(normal):
 
 
 def test_convolution_pads_both_sides_as_published(filled, normal):
-    layer, x = filled(normed_conv, 2, 3, stride=2), normal(8, 8, 2)
+    layer, x = filled(normed_conv, 2, 3, strided(2)), normal(8, 8, 2)
     kernel = layer.direction / jnp.sqrt(jnp.sum(layer.direction**2, axis=(0, 1, 2)))
     expected = jax.lax.conv_general_dilated(
         x[None],
@@ -79,9 +81,26 @@ def test_data_dependent_start_gives_standard_outputs(size, filled, normal):
 def test_doubling_is_bilinear_with_corners_not_aligned():
     line = jnp.array([0.0, 4.0, 8.0])
     x = jnp.broadcast_to(line[:, None, None], (3, 3, 1))
+    alone = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
     assert jnp.allclose(
-        residual.doubled(x)[:, 2, 0], jnp.array([0.0, 1.0, 3.0, 5.0, 7.0, 8.0])
+        convolve_doubled(x, alone)[:, 2, 0], jnp.array([0.0, 1.0, 3.0, 5.0, 7.0, 8.0])
     )
+
+
+def test_convolution_of_a_doubled_image(normal):
+    """Value and gradients, beside the image made and then convolved."""
+    x, kernel, slope = normal(4, 3, 2), normal(3, 3, 2, 5), normal(8, 6, 5)
+
+    def in_two(x, kernel):
+        large = jax.image.resize(x, (8, 6, 2), "bilinear")
+        return strided(1)(large, kernel)
+
+    (one, one_back), (two, two_back) = (
+        jax.vjp(convolve, x, kernel) for convolve in (convolve_doubled, in_two)
+    )
+    assert jnp.allclose(one, two, atol=1e-12)
+    for a, b in zip(one_back(slope), two_back(slope)):
+        assert jnp.allclose(a, b, atol=1e-12)
 
 
 def test_residual_block_is_second_of_first_plus_skip(filled, normal):

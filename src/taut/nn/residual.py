@@ -12,9 +12,17 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .doubling import convolve_doubled
 from .heads import squeezed_logits
 from .mlp import Chain
-from .weight_norm import WeightNorm, normed_conv, normed_linear
+from .weight_norm import (
+    UNSTRIDED,
+    Op,
+    WeightNorm,
+    normed_conv,
+    normed_linear,
+    strided,
+)
 
 
 class Residual(eqx.Module):
@@ -44,13 +52,13 @@ def residual_linear(size: int, out: int, *, key: PRNGKeyArray) -> Residual:
 
 
 def residual_conv(
-    channels: int, out: int, *, stride: int = 1, key: PRNGKeyArray
+    channels: int, out: int, op: Op = UNSTRIDED, *, key: PRNGKeyArray
 ) -> Residual:
-    """Convolutional residual block, ELU inside; first and skip convolution stride."""
+    """Convolutional residual block, ELU inside; `op` is first and skip convolution."""
     fkey, skey, kkey = jr.split(key, 3)
-    first = normed_conv(channels, out, stride=stride, key=fkey)
+    first = normed_conv(channels, out, op, key=fkey)
     second = normed_conv(out, out, key=skey)
-    skip = normed_conv(channels, out, stride=stride, key=kkey)
+    skip = normed_conv(channels, out, op, key=kkey)
     return Residual(first, second, skip, jax.nn.elu)
 
 
@@ -64,7 +72,8 @@ class ResidualEncoder(eqx.Module):
         keys = jr.split(key, 6)
         sizes = ((1, 16, 2), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 32, 2))
         layers = [
-            residual_conv(*s[:2], stride=s[2], key=k) for s, k in zip(sizes, keys)
+            residual_conv(channels, out, strided(stride), key=k)
+            for (channels, out, stride), k in zip(sizes, keys)
         ]
         self.convs = Chain(tuple(layers), jax.nn.elu, jax.nn.elu)
         self.dense = residual_linear(4 * 4 * 32, context, key=keys[5])
@@ -76,7 +85,7 @@ class ResidualEncoder(eqx.Module):
 
 
 class ResidualDecoder(eqx.Module):
-    """Logits of a 28x28 image given `z`: bilinear doubling between residual blocks."""
+    """Logits of a 28x28 image given `z`; every block begins by doubling its image."""
 
     dense: Chain
     blocks: tuple[Chain, Chain, Residual]
@@ -88,9 +97,10 @@ class ResidualDecoder(eqx.Module):
             residual_linear(hidden, 4 * 4 * 32, key=keys[1]),
         )
         self.dense = Chain(layers, jax.nn.elu, jax.nn.elu)
-        pairs = ((32, 32), (32, 32), (32, 16), (16, 16))
-        convs = [residual_conv(*p, key=k) for p, k in zip(pairs, keys[2:])]
-        last = residual_conv(16, 1, key=keys[6])
+        double, keep = convolve_doubled, UNSTRIDED
+        sizes = ((32, 32, double), (32, 32, keep), (32, 16, double), (16, 16, keep))
+        convs = [residual_conv(*s, key=k) for s, k in zip(sizes, keys[2:])]
+        last = residual_conv(16, 1, double, key=keys[6])
         # most pixels are dark: sigmoid(-3) = 0.05
         bias = -3 + 1e-4 * jr.normal(keys[7], (1,))
         last = eqx.tree_at(lambda block: block.skip.bias, last, bias)
@@ -100,13 +110,5 @@ class ResidualDecoder(eqx.Module):
     def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "28 28 1"]:
         first, second, last = self.blocks
         h = self.dense(z).reshape(4, 4, 32)
-        h = first(doubled(h))[:-1, :-1]  # 8x8, less the last row and column
-        return squeezed_logits(last(doubled(second(doubled(h)))))
-
-
-def doubled(
-    x: Float[Array, "height width channels"],
-) -> Float[Array, "rows columns channels"]:
-    """Twice the height and width, bilinear, corners not aligned."""
-    height, width, channels = x.shape
-    return jax.image.resize(x, (2 * height, 2 * width, channels), "bilinear")
+        h = first(h)[:-1, :-1]  # 8x8, less the last row and column
+        return squeezed_logits(last(second(h)))

@@ -74,11 +74,18 @@ def normed_linear(size: int, out: int, *, key: PRNGKeyArray) -> WeightNorm:
     return _normed(jnp.matmul, (size, out), key=key)
 
 
+def strided(stride: int) -> Convolved:
+    """One row or column of zeros on every side."""
+    return Convolved((stride, stride), ((1, 1), (1, 1)))
+
+
+UNSTRIDED = strided(1)
+
+
 def normed_conv(
-    channels: int, out: int, *, stride: int = 1, key: PRNGKeyArray
+    channels: int, out: int, op: Op = UNSTRIDED, *, key: PRNGKeyArray
 ) -> WeightNorm:
-    """A weight-normed 3x3 convolution, one row or column of zeros on every side."""
-    op = Convolved((stride, stride), ((1, 1), (1, 1)))
+    """A weight-normed 3x3 convolution."""
     return _normed(op, (3, 3, channels, out), key=key)
 
 
