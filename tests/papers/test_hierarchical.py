@@ -299,6 +299,11 @@ def test_branches_that_are_not_as_many_as_points():
         run(toy_hierarchy(branches=2))
 
 
+def test_reverse_models_that_are_not_as_many_as_branches():
+    with pytest.raises(ValueError, match="a reverse model of 3 branches, or of 1"):
+        toy_hierarchy(reverse=2)
+
+
 def test_weights_that_do_not_sum_to_one():
     with pytest.raises(ValueError, match="add up to"):
         toy_hierarchy(weights=taut.FixedWeights((0.5, 0.4, 0.3)))

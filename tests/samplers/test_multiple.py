@@ -40,6 +40,30 @@ def test_power_zero_is_equal():
         assert jnp.allclose(result, results[0], atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        taut.EqualWeights(),
+        taut.FixedWeights(np.array([0.2, 0.5, 0.3])),
+        taut.SoftmaxWeights(jnp.array([1.0, 2.0, 300.0])),
+        *(taut.PowerWeights(a) for a in (0.0, 1.0, 3.0, 1e6, 3e38)),
+        taut.NetworkWeights(lambda z: 100 * z),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_weights_add_up(weights, scale, getkey):
+    """At every point, in single precision, gradients finite."""
+    log_densities = scale * jr.normal(getkey(), (3,), jnp.float32)
+
+    def log_pi(log_densities):
+        return weights(3, log_densities, log_densities)
+
+    assert jnp.allclose(jnp.sum(jnp.exp(log_pi(log_densities))), 1.0, rtol=1e-5)
+    first = lambda log_densities: jnp.exp(log_pi(log_densities))[0]
+    assert jnp.isfinite(jax.grad(first)(log_densities)).all()
+
+
 def test_one_proposal_is_importance():
     """K = 1: the same law, weight by weight."""
     q = near(0.1, 1.2)
@@ -120,6 +144,44 @@ def test_hierarchical_without_hierarchy_is_iwae():
     assert jnp.allclose(particles.log_weight, particles.log_target - log_q)
 
 
+def test_exact_reverse_models_leave_no_trace_of_the_root():
+    """`r_j = q_j(z0 | z_j)`, equal weights: every weight is that of the marginal."""
+    slope, shift, log_scale = jnp.array(
+        [[0.8, -0.5, 0.4], [0.2, -0.3, 0.9], [-0.5, -0.1, 0.2]]
+    )
+    spread = jnp.exp(log_scale)
+    wide = lambda a: jnp.broadcast_to(a[:, None], (3, 2))
+
+    def branch(root):
+        loc = jnp.outer(slope, root) + shift[:, None]
+        return eqx.filter_vmap(taut.Normal)(loc, wide(log_scale))
+
+    def reverse(z, j):
+        variance = 1 / (1 + (slope[j] / spread[j]) ** 2)
+        loc = variance * slope[j] * (z - shift[j]) / spread[j] ** 2
+        return taut.Normal(loc, jnp.full(2, 0.5 * jnp.log(variance)))
+
+    root = taut.StandardNormal((2,))
+    particles = run(taut.Hierarchical(root, branch, taut.ByBranch(reverse), 3))
+    width = 0.5 * jnp.log(slope**2 + spread**2)
+    marginals = eqx.filter_vmap(taut.Normal)(wide(shift), wide(width))
+    log_q = jax.vmap(lambda q, z: q.log_density(z))(marginals, particles.value)
+    assert jnp.allclose(particles.log_weight, particles.log_target - log_q)
+
+
+@pytest.mark.thorough
+def test_why_a_reverse_model_of_the_branch_needs_constant_weights():
+    """Past the refusal the estimate is off: `sum_j pi_j r_j` is no density."""
+    fair = hierarchical(taut.PowerWeights(3.0))
+    biased = eqx.tree_at(lambda s: s.reverse, fair, taut.ByBranch(Reverse()))
+    for sampler, right in ((fair, True), (biased, False)):
+        one = lambda key, s=sampler: s.run(key, p.gaussian_target()).log_z
+        log_z = jax.jit(jax.vmap(one))(jr.split(jr.key(0), 100_000))
+        w = jnp.exp(log_z - p.gaussian_log_z())
+        error = abs(w.mean() - 1) / (w.std() / len(w) ** 0.5)
+        assert error < 4.5 if right else error > 10
+
+
 def test_exponent_is_nothing_for_one_branch():
     def log_z(exponent):
         root = taut.StandardNormal((2,))
@@ -187,6 +249,7 @@ class Four(eqx.Module):
     [
         (lambda: taut.PowerWeights(-1.0), "exponent of at least 0; got -1"),
         (lambda: taut.PowerWeights(float("inf")), "exponent of at least 0; got inf"),
+        (lambda: taut.PowerWeights(1e39), "finite exponent"),
         (lambda: taut.FixedWeights((0.2, 0.2)), "add up to 1; got"),
         (lambda: taut.FixedWeights((1.2, -0.2)), "at least 0 that add up to 1"),
         (lambda: taut.FixedWeights((float("nan"), 1.0)), "which add up to nan"),

@@ -1,12 +1,12 @@
 """Weights `pi_j` of K unlike proposals: they add up to one at every point."""
 
 import abc
-import math
 from collections.abc import Callable
 from typing import ClassVar, Protocol, TypeVar
 
 import equinox as eqx
 import jax
+import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
@@ -14,6 +14,7 @@ from ..core.numerics import log_sum_exp
 from ..core.particles import Particles
 
 Z = TypeVar("Z")
+LARGEST = float(jnp.finfo(jnp.float32).max)
 
 
 class HasExact(Protocol):
@@ -47,7 +48,9 @@ class EqualWeights(AbstractWeights):
 class FixedWeights(AbstractWeights):
     """Numbers that add up to one; with `(0, .., 0, 1)` the last proposal alone."""
 
-    probs: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    probs: tuple[float, ...] = eqx.field(
+        static=True, converter=lambda probs: tuple(map(float, probs))
+    )
     constant: ClassVar[bool] = True
 
     def __check_init__(self):
@@ -82,7 +85,7 @@ class PowerWeights(AbstractWeights):
     exponent: float = eqx.field(static=True)
 
     def __init__(self, exponent: float):
-        if not 0 <= exponent < math.inf:
+        if not 0 <= exponent <= LARGEST:
             raise ValueError(
                 "PowerWeights: expected a finite exponent of at least 0; got "
                 f"{exponent}. Zero weighs equally, one by the densities."
@@ -96,7 +99,9 @@ class PowerWeights(AbstractWeights):
     def __call__(self, num, log_densities, *point):
         if log_densities is None:
             return EqualWeights()(num, None)
-        return jax.nn.log_softmax(self.exponent * log_densities)
+        # From the largest on, so that no product but with the others can overflow.
+        largest = lax.stop_gradient(jnp.max(log_densities))
+        return jax.nn.log_softmax(self.exponent * (log_densities - largest))
 
 
 class NetworkWeights(AbstractWeights):

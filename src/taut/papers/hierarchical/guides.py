@@ -106,6 +106,13 @@ class Hierarchy(eqx.Module):
     draw: RootDraw = eqx.field(static=True)
     shared: bool = eqx.field(static=True, default=True)
 
+    def __check_init__(self):
+        if self.reverse.num not in (1, self.num):
+            raise ValueError(
+                f"Hierarchy: expected a reverse model of {self.num} branches, or of 1 "
+                f"for all of them; got one of {self.reverse.num}."
+            )
+
     def __call__(self, context: Context) -> Hierarchical:
         reverse = ReverseAt(self.reverse, context)
         return Hierarchical(
