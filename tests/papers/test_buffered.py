@@ -383,8 +383,16 @@ def test_diverging_steps_are_counted_image_by_image(float32):
     assert np.array_equal(refused(1.0), np.zeros(4))
 
 
-def test_images_need_not_be_square():
-    trace(little(BSVI(1)), (8, 12, 1))
+@pytest.mark.parametrize("rise_always", [True, False])
+def test_images_need_not_be_square(rise_always):
+    network = replace(LITTLE, rise_always=rise_always)
+    trace(little(BSVI(1), network=network), (8, 12, 1))
+    made = eqx.filter_eval_shape(
+        lambda key: little(BSVI(1), network=network).make(key, splits((8, 12, 1))),
+        jr.key(0),
+    )
+    rises = [group.rise for group in made.likelihood.network.groups]
+    assert rises == [int(rise_always)]
 
 
 def test_kl_weight():

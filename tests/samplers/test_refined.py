@@ -164,6 +164,23 @@ def test_decoupled_gradient():
     assert jnp.allclose(weights.logits, shares - pi[None], atol=1e-10)
 
 
+def test_chunks_change_nothing():
+    """Of the second pass over the draws, which the model's gradient needs."""
+
+    @eqx.filter_jit
+    def both(joint, chunk):
+        def bound(joint):
+            sampler = taut.Refined(start(), 0.1, 4, chunk=chunk)
+            return sampler.run(jr.key(0), taut.Conditioned(joint, jnp.ones(1))).log_z
+
+        return eqx.filter_value_and_grad(bound)(joint)
+
+    whole = both(model(), None)
+    for chunk in (2, 9):
+        same = jax.tree.map(jnp.allclose, both(model(), chunk), whole)
+        assert jax.tree.all(same)
+
+
 @pytest.mark.parametrize("indices", [1, pytest.param(3, marks=pytest.mark.thorough)])
 def test_resampled_gradient(indices):
     """On average over the index, the decoupled gradient, and none to the proposal."""
@@ -305,8 +322,11 @@ def test_clip_of_a_batch():
     """The norm is the batch's; and then there is no upper end."""
     clip = taut.ClipBatch(1.0, "batch")
     slopes = jnp.array([[3.0], [4.0]])
-    short = jax.vmap(clip, axis_name="batch")(slopes)
-    assert jnp.allclose(short, slopes / 5)
+    short = jax.vmap(clip, axis_name="batch")
+    assert jnp.allclose(short(slopes), slopes / 5)
+    # One slope's change shortens the other's.
+    turn = jax.jvp(short, (slopes,), (jnp.array([[1.0], [0.0]]),))[1]
+    assert jnp.allclose(turn, jnp.array([[16.0], [-12.0]]) / 125)
     sampler = taut.Refined(start(), 0.1, 2, clip=clip)
     with pytest.raises(TypeError, match="depend on the other examples"):
         sampler.run_conditional(jr.key(0), target(), jnp.ones(1), jnp.array(0.0))

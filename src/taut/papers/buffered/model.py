@@ -43,6 +43,9 @@ class Network:
     """Sizes of the decoder's kernels, layer by layer."""
     stages: int = 3
     """Halvings in the encoder."""
+    rise_always: bool = True
+    """The decoder's upper maps move down in every layer, as published; without, in the
+    first only, and no earlier pixel is out of sight."""
 
     @property
     def statistics(self) -> Statistics:
@@ -150,6 +153,7 @@ def build(
         network.latent,
         kernels=network.kernels,
         channels=network.decoder,
+        rise_always=network.rise_always,
         unit=pixels.unit,
         key=dkey,
     )
