@@ -6,11 +6,12 @@
     python benchmarks/buffered_step.py --network full --compile semi-amortised
 
 The first prints what the compiler made of a step for several k: temporaries, and the
-multiplications of its matrix products, loops multiplied out by the trip counts that the
-compiler knows: apart for the loop of k trips (the steps of SVI) and all the rest (the
-passes, forward and back, through the decoder that is trained; k is to be no trip count
-of another loop, so 5 or more). The second times rows in turns (alone on the machine,
-please), the others compile the first step of every row, or of those named.
+multiplications of its matrix products and convolutions, loops multiplied out by the
+trip counts that the compiler knows: apart for the loop of k trips (the steps of SVI)
+and all the rest (the passes, forward and back, through the decoder that is trained; k
+is to be no trip count of another loop, so 5 or more). The second times rows in turns
+(alone on the machine, please), the others compile the first step of every row, or of
+those named.
 """
 
 import argparse
@@ -69,10 +70,29 @@ def step_of(settings, shape, batch):
     return compiled, lambda key: compiled(key, arrays, *begin, xs), took
 
 
+def multiplications(line, shapes):
+    """Of a matrix product or a convolution; none of anything else."""
+    made = re.search(r"= \w+\[([\d,]*)\]\S* (dot|convolution)\((.*?)\), ", line)
+    if not made:
+        return 0
+    left, right = (shapes[name] for name in re.findall(r"%([\w.\-]+)", made[3]))
+    if made[2] == "dot":
+        axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", line)[1]
+        over = math.prod(left[axis] for axis in numbers(axes))
+    else:  # at every output a product with one of the kernels
+        labels = re.search(r"dim_labels=\w+_(\w+)->", line)[1]
+        over = math.prod(right) // right[labels.index("o")]
+    return over * math.prod(numbers(made[1]))
+
+
+def numbers(text):
+    return [int(number) for number in text.split(",") if number]
+
+
 def products(text, k):
-    """Multiplications in matrix products of a compiled program: outside and inside of
-    its loops of `k` trips, all loops multiplied out; and how many loops of `k` trips
-    multiply matrices.
+    """Multiplications in matrix products and convolutions of a compiled program:
+    outside and inside of its loops of `k` trips, all loops multiplied out; and how many
+    loops of `k` trips there are that multiply.
     """
     lines, entry, name = {}, None, None
     for line in text.splitlines():
@@ -86,21 +106,13 @@ def products(text, k):
 
     def count(name):
         outside, inside, loops = 0, 0, 0
-        shapes = {}
+        made = (
+            re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = \w+\[([\d,]*)\]", line)
+            for line in lines[name]
+        )
+        shapes = {found[1]: numbers(found[2]) for found in made if found}
         for line in lines[name]:
-            made = re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = \w+\[([\d,]*)\]", line)
-            if made:
-                shapes[made[1]] = [int(d) for d in made[2].split(",") if d]
-        for line in lines[name]:
-            dot = re.search(r"= \w+\[([\d,]*)\].* dot\((.*?)\), ", line)
-            if dot:
-                left = re.search(r"\[([\d,]*)\]", dot[2])
-                first = re.search(r"%?([\w.\-]+)(,|$)", dot[2].split(" ")[-2])
-                known = shapes.get(first[1] if first else "", [])
-                sizes = [int(d) for d in left[1].split(",")] if left else known
-                axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", line)[1]
-                over = math.prod(sizes[int(d)] for d in axes.split(",") if d)
-                outside += over * math.prod(int(d) for d in dot[1].split(",") if d)
+            outside += multiplications(line, shapes)
             for inner in re.findall(r"(?:calls|to_apply)=%?([\w.\-]+)", line):
                 a, b, n = count(inner)
                 outside, inside, loops = outside + a, inside + b, loops + n
