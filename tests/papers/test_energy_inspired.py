@@ -14,6 +14,7 @@ import pytest
 from scipy.special import expit
 
 import taut
+from taut import information
 from taut.cli import tables
 from taut.core.density import AbstractDensity
 from taut.nn.constant import num_parameters, trainable
@@ -22,6 +23,7 @@ from taut.papers import images
 from taut.papers.energy_inspired import (
     FIGURES,
     PRESETS,
+    mutual,
     planes,
     quadrature,
     ranking,
@@ -405,6 +407,19 @@ def test_ranking_nce_is_consistent(float32):
     few, many = (float(ranking.errors(jr.key(0), n, 2, 16)) for n in (100, 1600))
     assert many < few / 2
     assert many < 0.1
+
+
+@pytest.mark.thorough
+def test_what_critics_learn(float32):
+    """The best one has a square of `x`: a bilinear critic cannot have it."""
+    joint, truth = information.correlated_gaussians(mutual.RHO, mutual.DIM)
+    found = mutual.measured(joint, 8, 500)
+    best, upper = found["best critic"], found["upper (leave-one-out)"]
+    for name in ("separable critic", "free critic"):
+        assert best.value - 0.15 < found[name].value < best.value + 4 * best.se
+    assert found["bilinear critic"].value < best.value - 0.3
+    assert best.value < min(truth, np.log(8))
+    assert upper.value > truth
 
 
 # Training, and what is refused -------------------------------------------------------

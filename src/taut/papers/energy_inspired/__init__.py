@@ -5,7 +5,7 @@ Energy-Inspired Models: Learning with Sampler-Induced Distributions, and Revisit
 Auxiliary Latent Variables in Generative Models.
 """
 
-from . import coins, planes, ranking, sweeps
+from . import coins, mutual, planes, ranking, sweeps
 from .presets import PRESETS as PRESETS
 
 # name -> draw(folder, budget)
@@ -16,4 +16,5 @@ FIGURES = {
     "energies": planes.draw,
     "consistency": ranking.draw,
     "gradients": coins.draw,
+    "information": mutual.draw,
 }
