@@ -34,8 +34,10 @@ def rewrite(folder: Path, paper: str, presets: Sequence[Preset]) -> None:
     names = {row["name"] for row in found}
     for table in dict.fromkeys(preset.table for preset in presets):
         rows = [p for p in presets if p.table == table]
-        if table.startswith("figure") and not {p.name for p in rows} & names:
-            continue  # its curves lie beside the figure
+        if table.startswith("figure"):  # the others' numbers lie beside the figure
+            rows = [p for p in rows if p.name in names]
+        if not rows:
+            continue
         parts.append(f"## {table}\n\n{_table(rows, shared(presets, found))}")
     differences = pairs.table(folder / f"{paper}-pairs.json")
     if differences:
