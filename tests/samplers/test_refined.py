@@ -175,10 +175,8 @@ def test_chunks_change_nothing():
 
         return eqx.filter_value_and_grad(bound)(joint)
 
-    whole = both(model(), None)
-    for chunk in (2, 9):
-        same = jax.tree.map(jnp.allclose, both(model(), chunk), whole)
-        assert jax.tree.all(same)
+    same = jax.tree.map(jnp.allclose, both(model(), 2), both(model(), None))
+    assert jax.tree.all(same)
 
 
 @pytest.mark.parametrize("indices", [1, pytest.param(3, marks=pytest.mark.thorough)])
