@@ -2,13 +2,13 @@
 
 import math
 import os
+from importlib.util import find_spec
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh
 
-# Variables by which launchers tell a process how many there are.
 JAX_VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-LAUNCHERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 def initialize(heartbeat_timeout: int = 100) -> bool:
@@ -16,33 +16,58 @@ def initialize(heartbeat_timeout: int = 100) -> bool:
     that uses JAX. Returns whether it has.
 
     Processes are found from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and
-    `JAX_PROCESS_ID`, or else from Slurm or MPI. When a peer has been silent for
+    `JAX_PROCESS_ID`, or else from MPI or Slurm. When a peer has been silent for
     `heartbeat_timeout` seconds, every process of the job ends with an error.
     """
-    if any(name in os.environ for name in JAX_VARIABLES):
-        missing = [name for name in JAX_VARIABLES if name not in os.environ]
-        if missing:
-            raise ValueError(
-                f"A job of several processes needs all of {', '.join(JAX_VARIABLES)}; "
-                f"not set: {', '.join(missing)}."
-            )
-        jax.distributed.initialize(
-            os.environ[JAX_VARIABLES[0]],
-            int(os.environ[JAX_VARIABLES[1]]),
-            int(os.environ[JAX_VARIABLES[2]]),
-            heartbeat_timeout_seconds=heartbeat_timeout,
-            shutdown_timeout_seconds=heartbeat_timeout,
+    how = _as_told() if any(v in os.environ for v in JAX_VARIABLES) else _as_launched()
+    if how is None:
+        return False
+    jax.distributed.initialize(
+        **how,
+        heartbeat_timeout_seconds=heartbeat_timeout,
+        shutdown_timeout_seconds=heartbeat_timeout,
+    )
+    return True
+
+
+def _as_told() -> dict[str, Any]:
+    missing = [name for name in JAX_VARIABLES if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f"A job of several processes needs all of {', '.join(JAX_VARIABLES)}; "
+            f"not set: {', '.join(missing)}."
         )
-        return True
-    if any(int(os.environ.get(name, "1")) > 1 for name in LAUNCHERS):
-        mpich = "PMI_SIZE" in os.environ and "SLURM_NTASKS" not in os.environ
-        jax.distributed.initialize(
-            cluster_detection_method="mpi4py" if mpich else None,
-            heartbeat_timeout_seconds=heartbeat_timeout,
-            shutdown_timeout_seconds=heartbeat_timeout,
+    address, count, rank = (os.environ[name] for name in JAX_VARIABLES)
+    return {
+        "coordinator_address": address,
+        "num_processes": int(count),
+        "process_id": int(rank),
+    }
+
+
+def _as_launched() -> dict[str, Any] | None:
+    """By whose variables JAX shall find the job; `None` for a process on its own."""
+    several = lambda variable: int(os.environ.get(variable, "1")) > 1
+    # Ranks of `mpirun` may have Slurm's variables, too: those of its own daemons.
+    if several("OMPI_COMM_WORLD_SIZE") and "OMPI_MCA_orte_hnp_uri" in os.environ:
+        return {"cluster_detection_method": "ompi"}  # Open MPI up to version 4
+    if several("OMPI_COMM_WORLD_SIZE"):
+        return _by_mpi4py()
+    # A batch script that runs without `srun` is one process, whatever it has asked for.
+    if several("SLURM_NTASKS") and "SLURM_STEP_NODELIST" in os.environ:
+        return {"cluster_detection_method": "slurm"}
+    if several("PMI_SIZE"):
+        return _by_mpi4py()
+    return None
+
+
+def _by_mpi4py() -> dict[str, Any]:
+    if find_spec("mpi4py") is None:
+        raise RuntimeError(
+            "The processes of this MPI job find each other by mpi4py: pip install "
+            f"mpi4py, or set {', '.join(JAX_VARIABLES)}."
         )
-        return True
-    return False
+    return {"cluster_detection_method": "mpi4py"}
 
 
 def make_mesh(**sizes: int) -> Mesh:

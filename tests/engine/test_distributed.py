@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from test_resume import LIMIT, finish, start, wait_for_step
 
@@ -37,28 +38,69 @@ def test_eight_virtual_devices_give_the_same_numbers(tmp_path):
     assert "4 devices" in found["refused"]
 
 
-def join(rank, port):
+def by_jax(rank, count, port):
+    """What a process is told of its job by hand,"""
     return {
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-        "JAX_NUM_PROCESSES": "2",
+        "JAX_NUM_PROCESSES": str(count),
         "JAX_PROCESS_ID": str(rank),
     }
 
 
-def free_port():
+# The launchers' variables name a job, from which JAX derives a port.
+EPHEMERAL = 65536 - 4096
+
+
+def by_slurm(rank, count, port):
+    """by `srun`,"""
+    return {
+        "SLURM_JOB_ID": str(port - EPHEMERAL),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": str(count),
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank),
+    }
+
+
+def by_open_mpi(rank, count, port):
+    """by Open MPI's `mpirun`,"""
+    return {
+        "OMPI_MCA_orte_hnp_uri": f"{(port - EPHEMERAL) * 4096}.0;tcp://127.0.0.1:1",
+        "OMPI_COMM_WORLD_SIZE": str(count),
+        "OMPI_COMM_WORLD_RANK": str(rank),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(rank),
+    }
+
+
+def by_new_open_mpi(rank, count, port):
+    """by its version 5,"""
+    told = by_open_mpi(rank, count, port)
+    return {name: told[name] for name in told if "uri" not in name}
+
+
+def by_mpich(rank, count, port):
+    """and by MPICH's or Intel's."""
+    return {"PMI_SIZE": str(count), "PMI_RANK": str(rank)}
+
+
+def free_port(first=0):
     with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
+        try:
+            found.bind(("127.0.0.1", first))
+        except OSError:
+            return free_port(first + 1)
         return found.getsockname()[1]
 
 
-def pair(folder, *arguments):
-    port = free_port()
-    return [start(folder, *arguments, **join(rank, port)) for rank in range(2)]
+def pair(folder, *arguments, join=by_jax):
+    port = free_port(EPHEMERAL)
+    return [start(folder, *arguments, **join(rank, 2, port)) for rank in range(2)]
 
 
 @pytest.mark.thorough
-def test_two_processes_give_the_same_numbers(tmp_path):
-    first, second = (finish(p) for p in pair(tmp_path / "two", 60, 25))
+@pytest.mark.parametrize("join", [by_jax, by_slurm, by_open_mpi])
+def test_two_processes_give_the_same_numbers(tmp_path, join):
+    first, second = (finish(p) for p in pair(tmp_path / "two", 60, 25, join=join))
     alone = finish(start(tmp_path / "one", 60, 25))
     assert (first["devices"], alone["devices"]) == (2, 1)
     assert first["digest"] == second["digest"]
@@ -94,12 +136,62 @@ def test_ctrl_c_to_one_process_stops_both_at_the_same_step(tmp_path):
     assert [p.returncode for p in both] == [130, 130]
 
 
-def test_one_process_needs_no_initialising(monkeypatch):
-    for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture
+def asked(monkeypatch):
+    """How JAX was asked to start; nothing of a launcher in the environment."""
+    for name in list(os.environ):
+        if name.startswith(("JAX_", "SLURM_", "OMPI_", "PMI_")):
+            monkeypatch.delenv(name)
+    calls = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **how: calls.append(how))
+    return calls
+
+
+def test_one_process_needs_no_initialising(asked, monkeypatch):
     assert initialize() is False
     monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
     with pytest.raises(ValueError, match="JAX_PROCESS_ID"):
+        initialize()
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("join", "how"),
+    [
+        (by_slurm, "slurm"),
+        (by_open_mpi, "ompi"),
+        (by_new_open_mpi, "mpi4py"),
+        (by_mpich, "mpi4py"),
+    ],
+)
+def test_processes_are_found_from_their_launcher(asked, monkeypatch, join, how):
+    monkeypatch.setattr("taut.distributed.find_spec", lambda name: name)
+    for name, value in join(0, 1, EPHEMERAL).items():
+        monkeypatch.setenv(name, value)
+    assert initialize() is False
+    for name, value in join(1, 2, EPHEMERAL).items():
+        monkeypatch.setenv(name, value)
+    assert initialize(heartbeat_timeout=7) is True
+    (call,) = asked
+    assert call["cluster_detection_method"] == how
+    assert call["heartbeat_timeout_seconds"] == 7
+
+
+def test_launchers_that_mislead(asked, monkeypatch):
+    """A batch script of four tasks that does not use `srun` is one process; the ranks
+    of `mpirun` see the variables of Slurm's one step with its daemons.
+    """
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert initialize() is False
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "localhost")
+    for name, value in by_open_mpi(1, 2, EPHEMERAL).items():
+        monkeypatch.setenv(name, value)
+    assert initialize() is True
+    assert asked[0]["cluster_detection_method"] == "ompi"
+    monkeypatch.delenv("OMPI_MCA_orte_hnp_uri")
+    monkeypatch.setattr("taut.distributed.find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="pip install mpi4py"):
         initialize()
 
 

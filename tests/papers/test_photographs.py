@@ -3,38 +3,40 @@ files of the same formats, through the same loaders. The networks are those of t
 `quick` budget (reduced), the batches those of the rows.
 """
 
-import io
 import json
 import os
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
+import photographs
 import pytest
-
-from taut import data
 
 TAUT = "import sys; from taut.cli import main; sys.exit(main())"
 
 
 @pytest.fixture
-def photographs():
-    """4,000 small colour images."""
-    found = data.data_home() / "cifar10_subset" / "cifar10_subset4000.npz"
-    if not found.is_file():
-        pytest.skip(f"{found} is not there (TAUT_DATA)")
-    return np.load(found)["images"]
+def imported(tmp_path, monkeypatch, taut):
+    """Files of a data set's format, made and then taken by `taut data import`."""
+
+    def take(name):
+        files = tmp_path / "files"
+        files.mkdir()
+        photographs.MADE[name](files, images)
+        taut("data", "import", name, "--from", str(files), "--accept-other")
+
+    images = photographs.photographs()
+    monkeypatch.setenv("TAUT_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    return take
 
 
 @pytest.fixture
-def taut(tmp_path, monkeypatch):
+def taut(tmp_path):
     """The command, in a process of its own: at full optimisation, in float32."""
-    monkeypatch.setenv("TAUT_DATA", str(tmp_path / "data"))
-    (tmp_path / "data").mkdir()
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
 
     def command(*argv):
+        environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         run = subprocess.run(
             [sys.executable, "-c", TAUT, *argv],
             cwd=tmp_path,
@@ -59,19 +61,9 @@ def rises(folder, metric="bound"):
 
 
 @pytest.mark.thorough
-def test_house_numbers(photographs, taut, tmp_path):
+def test_house_numbers(imported, taut, tmp_path):
     """BSVI-SIR, nine steps of SVI, batch of 50, on 32x32 images in SVHN's format."""
-    from scipy.io import savemat
-
-    files = tmp_path / "files"
-    files.mkdir()
-    parts = {"train": (0, 1800), "extra": (1800, 3600), "test": (3600, 4000)}
-    for part, (first, last) in parts.items():
-        stored = photographs[first:last].transpose(1, 2, 3, 0)
-        labels = np.ones((last - first, 1), np.uint8)
-        arrays = {"X": stored, "y": labels}
-        savemat(files / f"{part}_32x32.mat", arrays, do_compression=True)
-    taut("data", "import", "svhn", "--from", str(files), "--accept-other")
+    imported("svhn")
     name = "buffered-svhn-bsvi-sir"
     flags = ("--steps", "50", "--validate-every", "25", "--validation-images", "10")
     few = ("--examination.steps", "4", "--examination.counts", "2", "4")
@@ -86,25 +78,11 @@ def test_house_numbers(photographs, taut, tmp_path):
 
 
 @pytest.mark.thorough
-def test_faces(photographs, taut, tmp_path):
+def test_faces(imported, taut, tmp_path):
     """HIS on a small VAE, five leapfrog steps, batch of 128, on 64x64 colour images
     out of a zip of JPEG files in CelebA's format.
     """
-    from PIL import Image
-
-    files = tmp_path / "files"
-    files.mkdir()
-    parts = [0] * 400 + [1] * 20 + [2] * 20
-    names = [f"{i + 1:06d}.jpg" for i in range(len(parts))]
-    with zipfile.ZipFile(files / "img_align_celeba.zip", "w") as archive:
-        for name, image in zip(names, photographs):
-            buffer = io.BytesIO()
-            resized = Image.fromarray(image).resize((178, 218))
-            resized.save(buffer, "JPEG", quality=95)
-            archive.writestr(f"img_align_celeba/{name}", buffer.getvalue())
-    lines = "".join(f"{name} {part}\n" for name, part in zip(names, parts))
-    (files / "list_eval_partition.txt").write_text(lines)
-    taut("data", "import", "celeba", "--from", str(files), "--accept-other")
+    imported("celeba")
     name = "continuous-celeba-his-on-small-vae"
     taut("train", name, "--out", "run", "--quiet", "--steps", "50")
     assert rises(tmp_path / "run") > 100

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from .. import data
 from .exits import Misuse
-from .options import parse
+from .options import nearest, parse
 
 USAGE = """usage: taut data list [--json]
+           every data set, and whether its files are here
        taut data fetch NAME
+           download what is missing; stopped, it goes on where it was
        taut data verify NAME
-       taut data import NAME --from DIR [--accept-other]"""
+           hold every file against its published checksum
+       taut data import NAME --from DIR [--accept-other]
+           take files that you have, from DIR or below it"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class List:
 class Named:
     """One data set."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, Positional, arg(metavar="NAME")]
     """As in `taut data list`."""
 
 
@@ -39,9 +43,9 @@ class Named:
 class Import:
     """Take the files of one data set from a folder."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, Positional, arg(metavar="NAME")]
     """As in `taut data list`."""
-    source: Annotated[Path, tyro.conf.arg(name="from")]
+    source: Annotated[Path, arg(name="from")]
     """Where the files lie."""
     accept_other: bool = False
     """Accept content whose checksum is not the published one, and remember it."""
@@ -76,24 +80,31 @@ def show(argv: Sequence[str]) -> int:
 
 
 def fetch(argv: Sequence[str]) -> int:
-    name = parse(Named, argv, "taut data fetch").name
+    name = known(parse(Named, argv, "taut data fetch").name)
     return told(data.fetch(name, progress=moved))
 
 
 def verify(argv: Sequence[str]) -> int:
-    name = parse(Named, argv, "taut data verify").name
+    name = known(parse(Named, argv, "taut data verify").name)
     return told(data.verify(name))
 
 
 def take(argv: Sequence[str]) -> int:
     options = parse(Import, argv, "taut data import")
     done = data.import_files(
-        options.name,
+        known(options.name),
         options.source,
         accept_other=options.accept_other,
         progress=moved,
     )
     return told(done)
+
+
+def known(name: str) -> str:
+    """The name, if a data set has it."""
+    if name not in data.names():
+        raise nearest("data set", name, data.names(), "taut data list")
+    return name
 
 
 def moved(file: str, done: int, total: int | None) -> None:
@@ -110,4 +121,11 @@ def told(found: data.Verification) -> int:
     """A line per file; 1 where one is missing or wrong."""
     for file in found.files:
         print(f"{file.path}: {file.state.value}")
-    return 0 if found.ok else 1
+    if found.ok:
+        return 0
+    print(
+        f"`taut data fetch {found.name}` gets what is missing, `taut data import "
+        f"{found.name} --from DIR` takes files that you have.",
+        file=sys.stderr,
+    )
+    return 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import tyro
+from tyro.conf import Positional, arg
 
 from .. import schedules
 from ..core.density import AbstractDensity
@@ -55,7 +55,7 @@ class Options:
     Stopped, it goes on where it was when it is asked for again, to the same numbers.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
     """The run's folder."""
     bound: str = "iwae"
     """iwae (importance samples) or ais (annealing; for models with one exact joint)."""

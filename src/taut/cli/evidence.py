@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
+from tyro.conf import Positional, arg
 
 from .evidence_run import problem_of_run
 from .exits import Misuse
@@ -28,7 +28,7 @@ class Options:
     RUN:INDEX is one test example of a trained run.
     """
 
-    problem: Annotated[str | None, tyro.conf.Positional] = None
+    problem: Annotated[str | None, Positional, arg(metavar="[PROBLEM]")] = None
     """FILE.py:NAME, RUN:INDEX, or a built-in problem."""
     list: bool = False
     """List the built-in problems, with what is known of their evidence."""

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from ..papers import presets
-from .exits import Misuse
-from .options import parse
+from .options import nearest, parse
 
 
 @dataclass(frozen=True)
 class Options:
     """List the papers' experiments."""
 
-    paper: Annotated[str | None, tyro.conf.Positional] = None
+    paper: Annotated[str | None, Positional, arg(metavar="[PAPER]")] = None
     """Only this paper's: energy-inspired, annealed, hierarchical or buffered."""
     json: bool = False
     """Objects for machines instead of a table."""
@@ -27,7 +26,7 @@ def run(argv: Sequence[str]) -> None:
     found = [p for p in presets().values() if options.paper in (None, p.paper)]
     if options.paper and not found:
         known = sorted({p.paper for p in presets().values()})
-        raise Misuse(f"there is no paper {options.paper!r}; there are {known}.")
+        raise nearest("paper", options.paper, known, "taut experiments --help")
     if options.json:
         print(json.dumps([p.to_json() for p in found], indent=2))
         return

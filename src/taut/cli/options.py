@@ -14,6 +14,7 @@ from .exits import Misuse
 
 T = TypeVar("T")
 BUDGETS = ("quick", "medium", "full")
+CONFIG = (tyro.conf.FlagCreatePairsOff,)  # a switch that is off has no `--no-...`
 
 
 def nearest(what: str, name: str, known: Iterable[str], see: str) -> Misuse:
@@ -39,7 +40,7 @@ def settings_at(preset: Preset, budget: str) -> AbstractExperiment:
 
 def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
     """Options as fields of a dataclass; `--help` shows their docstrings."""
-    return tyro.cli(kind, args=list(argv), prog=prog)
+    return tyro.cli(kind, args=list(argv), prog=prog, config=CONFIG)
 
 
 def parse_with_settings(
@@ -49,7 +50,13 @@ def parse_with_settings(
 
     The budget picks the settings that the flags then override, so it is read first.
     """
-    early, _ = tyro.cli(kind, args=list(argv), return_unknown_args=True, add_help=False)
+    early, _ = tyro.cli(
+        kind,
+        args=list(argv),
+        return_unknown_args=True,
+        add_help=False,
+        config=CONFIG,
+    )
     settings = settings_at(preset, early.budget)  # type: ignore[attr-defined]
     flat = tyro.conf.arg(name="")  # no prefix at this level, prefixes below it
     both = dataclasses.make_dataclass(
@@ -59,7 +66,7 @@ def parse_with_settings(
             ("settings", Annotated[type(settings), flat], settings),
         ],
     )
-    config = (tyro.conf.AvoidSubcommands,)
+    config = (tyro.conf.AvoidSubcommands, *CONFIG)
     parsed: Any = tyro.cli(both, args=list(argv), prog=prog, config=config)
     return parsed.options, parsed.settings
 

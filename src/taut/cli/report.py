@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import tyro
+from tyro.conf import Positional, arg
 
-from ..report import Figure, Page, Row, curves, ends, images, render
+from ..report import Figure, Page, Row, curves, ends, examples, render
 from ..rundir import Run
 from .exits import Misuse
 from .options import existing_run, parse
@@ -20,8 +20,8 @@ from .running import plan_of
 class Options:
     """Write one self-contained HTML page about runs."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders that `taut train` made."""
+    runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN...")]
+    """Folders that `taut train` made; what `taut sample` drew there is shown, too."""
     out: Path = Path("report.html")
     """The page."""
     quiet: bool = False
@@ -58,10 +58,9 @@ def page_of(folders: Sequence[Path]) -> Page:
         figures.append(Figure("Both ends", ends(both), caption))
     for folder, name in names.items():
         if (folder / "samples.npz").exists():
-            drawn = np.load(folder / "samples.npz")["samples"]
-            if drawn.ndim >= 3:
-                scaled = drawn[:50] / max(1.0, drawn.max())
-                figures.append(Figure(f"Samples: {name}", images(scaled)))
+            picture = examples(np.load(folder / "samples.npz")["samples"], 50)
+            if picture:
+                figures.append(Figure(f"Samples: {name}", picture))
     details: dict[str, Any] = {}
     for name, record in records.items():
         details[f"{name}: settings"] = record.config()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import tyro
+from tyro.conf import Positional, arg
 
 from ..papers import MODULES, presets
 from ..papers.experiment import Preset
@@ -28,9 +28,9 @@ class Options:
     Rows whose run is already there are not trained again; interrupted ones go on.
     """
 
-    paper: Annotated[str, tyro.conf.Positional]
+    paper: Annotated[str, Positional, arg(metavar="PAPER")]
     """energy-inspired, annealed, hierarchical or buffered."""
-    what: Annotated[str | None, tyro.conf.Positional] = None
+    what: Annotated[str | None, Positional, arg(metavar="[WHAT]")] = None
     """A table, a figure or a row's name; all tables without it."""
     budget: str = "quick"
     """quick, medium or full."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import equinox as eqx
 import jax
 import numpy as np
-import tyro
 from jaxtyping import PRNGKeyArray
+from tyro.conf import Positional, arg
 
 from ..core.checks import check_at_least, particle_keys
-from ..report import Figure, Page, images, render
+from ..report import Figure, Page, examples, render
 from ..rundir import Run
 from .options import parse
 from .progress import console, progress
@@ -23,7 +23,7 @@ from .running import SAMPLES, plan_of, restored, stream
 class Options:
     """Draw examples from a trained run."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
     """The run's folder; samples.npz and samples.html go there."""
     num: int = 100
     """How many."""
@@ -57,9 +57,10 @@ def run(argv: Sequence[str]) -> None:
             "it anew, with smaller steps."
         )
     np.savez_compressed(options.run / "samples.npz", samples=samples)
-    if samples.ndim >= 3:
-        grid = Figure("Samples", images(samples[:100] / max(1.0, samples.max())))
-        page = Page(plan.preset.name, f"Seed {options.seed}.", [], [grid])
+    picture = examples(samples, 100)
+    if picture:
+        shown = Figure("Samples", picture)
+        page = Page(plan.preset.name, f"Seed {options.seed}.", [], [shown])
         (options.run / "samples.html").write_text(render(page))
     if not options.quiet:
         console.print(f"{options.num} samples in {options.run / 'samples.npz'}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from .exits import Misuse
 from .options import find_preset, parse, settings_at
@@ -16,7 +16,7 @@ from .progress import console
 class Options:
     """Train and evaluate presets with several seeds, one job each, through submitit."""
 
-    names: Annotated[tuple[str, ...], tyro.conf.Positional]
+    names: Annotated[tuple[str, ...], Positional, arg(metavar="NAME...")]
     """Experiments; `taut experiments` lists them."""
     budget: str = "quick"
     """quick, medium or full."""

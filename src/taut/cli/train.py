@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import jax
 import tyro
+from tyro.conf import Positional, arg
 
 from ..distributed import initialize, make_mesh
 from ..papers.experiment import Preset
@@ -30,7 +31,7 @@ EVALUATION = ("test_images", "samples", "simulated", "simulated_samples")
 class Options:
     """Train one experiment. Every setting of its preset is a flag."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, Positional, arg(metavar="NAME")]
     """Which experiment; `taut experiments` lists them."""
     budget: str = "quick"
     """quick (minutes on two cores), medium (about an hour) or full (the paper's)."""

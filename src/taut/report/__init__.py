@@ -4,6 +4,7 @@ from .figures import (
     curves as curves,
     density as density,
     ends as ends,
+    examples as examples,
     images as images,
     sweeps as sweeps,
 )

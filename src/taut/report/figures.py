@@ -28,7 +28,6 @@ def canvas(width: float, height: float, **kwargs: Any) -> tuple["Figure", np.nda
         "axes.axisbelow": True,
         "axes.titlesize": 10,
         "font.size": 9,
-        "legend.frameon": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "taut",
     }
@@ -73,8 +72,12 @@ def curves(
         axis.set_ylim(low - margin, high + margin)
     axis.set_xlabel("training step")
     axis.set_ylabel(ylabel)
-    if len(series) > 1 or reference is not None:
-        axis.legend(ncols=2, fontsize=8)
+    labels = len(axis.get_legend_handles_labels()[1])
+    if labels > 1:
+        columns = min(labels, 5 if max(map(len, series)) < 12 else 2)
+        figure.legend(
+            loc="outside upper left", ncols=columns, fontsize=8, frameon=False
+        )
     return svg(figure)
 
 
@@ -154,6 +157,23 @@ def images(pictures: np.ndarray, *, columns: int = 10) -> str:
     axes[0, 0].imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="none")
     axes[0, 0].set_axis_off()
     return svg(figure)
+
+
+def points(places: np.ndarray) -> str:
+    """Points in the plane."""
+    figure, axes = canvas(3.6, 3.6)
+    axis = axes[0, 0]
+    axis.scatter(*places.T, s=7, color=COLOURS[0], alpha=0.5, linewidths=0)
+    axis.set_aspect("equal", adjustable="datalim")
+    return svg(figure)
+
+
+def examples(drawn: np.ndarray, num: int) -> str | None:
+    """What a model drew: the first `num` images, or all points in the plane; `None`
+    where there is nothing to see."""
+    if drawn.ndim >= 3:
+        return images(drawn[:num] / max(1.0, drawn.max()))
+    return points(drawn) if drawn.shape[1:] == (2,) else None
 
 
 def _cycle():
