@@ -13,6 +13,7 @@ from taut.cli import evaluate, main, running
 from taut.cli.exits import guarded
 from taut.cli.report import page_of
 from taut.cli.running import Plan
+from taut.cli.train import trained_there
 from taut.rundir import Run
 
 from . import tiny
@@ -106,6 +107,20 @@ def test_rows_are_not_taken_from_runs_with_other_settings(folder, capsys):
     assert main(["reproduce", "energy-inspired", "tiny", "--quiet"]) == 1
     said = capsys.readouterr().err
     assert "made with other settings: settings.rate." in said
+
+
+def test_settings_of_the_evaluation_keep_no_run_from_going_on(folder, monkeypatch):
+    class Reached(Exception):
+        """Of the training itself."""
+
+    def reached(*given, **hooks):
+        raise Reached
+
+    run = Run.create("run", plan(samples=7, simulated=3).config(), "tiny")
+    monkeypatch.setattr("taut.cli.train.train", reached)
+    with pytest.raises(Reached):
+        trained_there(plan(), run.folder, quiet=True)
+    assert run.config()["settings"]["samples"] == plan().settings.samples
 
 
 def test_an_evaluation_in_mid_training_is_made_again(folder, monkeypatch):

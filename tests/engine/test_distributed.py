@@ -115,7 +115,7 @@ def test_a_killed_peer_ends_the_job_and_it_can_be_resumed(tmp_path):
     first, second = pair(tmp_path / "two", 100_000, 20, "heartbeat=20")
     wait_for_step(first, tmp_path / "two", 20)
     second.send_signal(signal.SIGKILL)
-    _, err = first.communicate(timeout=60)
+    _, err = first.communicate(timeout=LIMIT)
     second.communicate()
     assert first.returncode not in (0, None)
     print(err[:5000])
@@ -131,7 +131,7 @@ def test_ctrl_c_to_one_process_stops_both_at_the_same_step(tmp_path):
     both = pair(tmp_path / "two", 100_000, 20)
     wait_for_step(both[0], tmp_path / "two", 20)
     both[1].send_signal(signal.SIGINT)
-    said = [json.loads(p.communicate(timeout=60)[0].splitlines()[-1]) for p in both]
+    said = [json.loads(p.communicate(timeout=LIMIT)[0].splitlines()[-1]) for p in both]
     assert said[0]["interrupted"] == said[1]["interrupted"]
     assert [p.returncode for p in both] == [130, 130]
 

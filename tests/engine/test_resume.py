@@ -14,7 +14,7 @@ import pytest
 from taut.rundir import Run
 
 WORKER = Path(__file__).parent / "worker.py"
-LIMIT = 240
+LIMIT = 900  # seconds until a process is given up: machines may be busy
 
 
 def start(*arguments, **variables):

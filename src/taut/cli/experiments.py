@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from ..papers import presets
 from .options import nearest, parse
+from .progress import results
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,6 @@ def run(argv: Sequence[str]) -> None:
     if options.json:
         print(json.dumps([p.to_json() for p in found], indent=2))
         return
-    from rich.console import Console
     from rich.table import Column, Table
 
     table = Table("table", "row", "data", "published", "steps")
@@ -39,4 +39,4 @@ def run(argv: Sequence[str]) -> None:
         published = f"{p.published.value:g}" if p.published else ""
         steps = "/".join(f"{e.steps:,}" for e in p.budgets.values())
         table.add_row(p.name, p.table, p.row, p.dataset, published, steps)
-    Console().print(table)
+    results.print(table)

@@ -15,7 +15,8 @@ from rich.progress import (
 )
 
 Update = Callable[[int, str], None]
-console = Console(stderr=True)
+console = Console(stderr=True)  # what is said
+results = Console()  # what was asked for
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from .progress import console
+from .progress import results
 
 
 def show(name: str, found: dict[str, dict[str, Any]]) -> None:
     """Each bound: its ends on test examples and on simulated ones."""
     from rich.table import Table
 
-    table = Table(title=name)
+    (step,) = {result["step"] for result in found.values()}
+    table = Table(title=f"{name}, step {step:,}")
     for column in ("", "examples", "lower end", "upper end", "gap", "verdict"):
         table.add_column(
             column, justify="left" if column in ("", "verdict") else "right"
@@ -39,6 +40,6 @@ def show(name: str, found: dict[str, dict[str, Any]]) -> None:
                 f"{both['gap']['mean']:.2f} ± {both['gap']['se_examples'] or 0:.2f}",
                 both["verdict"],
             )
-    console.print(table)
+    results.print(table)
     for bound, result in found.items():
-        console.print(f"{bound}: {result['seconds']:.0f} s")
+        results.print(f"{bound}: {result['seconds']:.0f} s")

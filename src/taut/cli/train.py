@@ -25,6 +25,7 @@ from .running import Plan, count_parameters, plan_of, train
 
 # Settings that decide nothing of training: an evaluation records its own.
 EVALUATION = ("test_images", "samples", "simulated", "simulated_samples")
+FREE = tuple(f"settings.{name}" for name in EVALUATION)
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def train_into(
 ) -> dict[str, Any]:
     """Train with progress and a record; the summary that was written."""
     splits = plan.settings.data()
-    open_run = Run.resume if resume else Run.create
-    record = open_run(folder, plan.config(), splits.digest)
+    made = (folder, plan.config(), splits.digest)
+    record = Run.resume(*made, free=FREE) if resume else Run.create(*made)
     first = jax.process_index() == 0
     board = TensorBoard(folder / "tensorboard") if tensorboard and first else None
     begun, before = time.monotonic(), 0.0
@@ -162,8 +163,8 @@ def trained_there(plan: Plan, folder: Path, *, quiet: bool) -> None:
         return
     plain = lambda plan: flatten(json.loads(as_json(plan.config())))
     there, wanted = plain(plan_of(folder)), plain(plan)
-    names = set(wanted) - {f"settings.{name}" for name in EVALUATION}
-    other = sorted(name for name in names if there.get(name) != wanted[name])
+    names = sorted(set(wanted) - set(FREE))
+    other = [name for name in names if there.get(name) != wanted[name]]
     if other:
         raise RunError(
             f"The run in {folder} was made with other settings: {', '.join(other)}. "

@@ -9,7 +9,7 @@ import jax.random as jr
 
 from .sharding import known_mesh
 from .state import Best, TrainState, owned, polyak_average
-from .step import Recipe, order_keys, run_phases
+from .step import Recipe, metrics_at, order_keys
 
 # Stream of a seed's key that its parameters are made with.
 MAKE = 3
@@ -70,7 +70,7 @@ def begin(recipe: Recipe, source, keys, params, state, validated) -> TrainState:
         eqx.filter(params, eqx.is_inexact_array)
     )
     zero = jnp.int32(0)
-    sums = _empty_sums(recipe, source, params, optimisers, state, keys)
+    sums = _empty_sums(recipe, source, params, state, keys)
     return owned(
         TrainState(
             params, optimisers, state, polyak, best, keys, zero, sums, zero, zero
@@ -86,17 +86,16 @@ def _spread(state, seeds: int | None):
     return jax.tree.map(repeat, state)
 
 
-def _empty_sums(recipe: Recipe, source, params, optimisers, state, keys):
-    # The metrics' names and types, by tracing one step; faults of a loss show here.
+def _empty_sums(recipe: Recipe, source, params, state, keys):
+    # The metrics' names and types, by tracing them; faults of a loss show here.
     zero = jnp.int32(0)
 
-    def metrics(params, optimisers, state, key):
+    def metrics(params, state, key):
         orders = source.orders(order_keys(key), zero, 1)
-        where = (zero, zero, orders)
-        return run_phases(recipe, source, params, optimisers, state, key, where)[3]
+        return metrics_at(recipe, source, params, state, key, (zero, zero, orders))
 
     many = recipe.seeds is not None
     run = eqx.filter_vmap(metrics) if many else metrics
     with known_mesh(recipe.mesh):
-        shapes = eqx.filter_eval_shape(run, params, optimisers, state, keys)
+        shapes = eqx.filter_eval_shape(run, params, state, keys)
     return {name: jnp.zeros(s.shape, s.dtype) for name, s in shapes.items()}

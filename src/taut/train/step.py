@@ -78,10 +78,10 @@ def draw_batch(
     return Batch(step_key, split(recipe.mesh, cast(x, recipe.compute_dtype)), step)
 
 
-def run_phase(recipe: Recipe, index: int, params, optimiser, state, batch: Batch):
-    """One gradient step of phase `index`, from the parameters it is given."""
-    phase, mask = recipe.phases[index], recipe.masks[index]
-    chosen, held = eqx.partition(params, mask)
+def mean_loss_of(recipe: Recipe, index: int, held, state, batch: Batch):
+    """The loss of phase `index` over a batch, as a function of what the phase trains:
+    the mean, how many examples have none that is finite, and the mean aux."""
+    phase = recipe.phases[index]
     size = jax.tree.leaves(batch.examples)[0].shape[0]
     key = jr.fold_in(batch.key, 2 + index)
     shared = jr.fold_in(key, 0)
@@ -99,6 +99,14 @@ def run_phase(recipe: Recipe, index: int, params, optimiser, state, batch: Batch
         losses = widen(losses)
         return jnp.mean(losses), (jnp.sum(~jnp.isfinite(losses)), aux)
 
+    return mean_loss
+
+
+def run_phase(recipe: Recipe, index: int, params, optimiser, state, batch: Batch):
+    """One gradient step of phase `index`, from the parameters it is given."""
+    phase = recipe.phases[index]
+    chosen, held = eqx.partition(params, recipe.masks[index])
+    mean_loss = mean_loss_of(recipe, index, held, state, batch)
     (loss, (bad, aux)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(chosen)
     step = optax.with_extra_args_support(phase.optimiser).update
     updates, optimiser = step(gradients, optimiser, chosen, value=loss)
@@ -132,10 +140,10 @@ def widen(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def named_metrics(prefix: str, update: Update) -> dict[str, Array]:
-    """The scalars of an update by name: the loss and the scalar leaves of its aux."""
-    found = {prefix + "loss": update.loss}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(update.aux)[0]:
+def named_metrics(prefix: str, loss, aux) -> dict[str, Array]:
+    """The scalars of a phase by name: the loss and the scalar leaves of its aux."""
+    found = {prefix + "loss": loss}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(aux)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator="/") or "aux"
         if leaf.shape == ():
             found[prefix + name] = leaf
@@ -151,9 +159,23 @@ def run_phases(recipe: Recipe, source, params, optimisers, state, key, where):
         params, optimisers[index], state, update = run_phase(
             recipe, index, params, optimisers[index], state, batch
         )
-        metrics |= named_metrics(prefix, update)
+        metrics |= named_metrics(prefix, update.loss, update.aux)
         bad = bad + update.bad
     return params, tuple(optimisers), state, metrics, bad
+
+
+def metrics_at(recipe: Recipe, source, params, state, key, where):
+    """The metrics of the batch at `where`, with nothing trained on it."""
+    step, epoch, orders = where
+    batch = draw_batch(recipe, source, key, step, epoch, orders)
+    metrics = {}
+    for index, (phase, prefix) in enumerate(zip(recipe.phases, recipe.names)):
+        chosen, held = eqx.partition(params, recipe.masks[index])
+        loss, (_, aux) = mean_loss_of(recipe, index, held, state, batch)(chosen)
+        if phase.update is not None:
+            state = phase.update(state, aux)
+        metrics |= named_metrics(prefix, loss, aux)
+    return metrics
 
 
 def train_step(recipe: Recipe, source, now: TrainState, epoch, orders) -> TrainState:

@@ -14,7 +14,7 @@ from ...core.combine import Joint
 from ...densities.synthetic import NineGaussians
 from ...report import Figure, Page, curves, density, ends, images, render
 from ...rundir import environment
-from ..progress import console
+from ..progress import console, results
 from .common import NUM, Options, Trained
 from .plane import GRID, PLANE, picture
 
@@ -124,5 +124,5 @@ def show(found: dict[str, Trained], seconds: float, path: Path) -> None:
         lower = f"{t.row.lower:.3f} ± {t.row.lower_error or 0:.3f}"
         ends_ = (t.row.exact, t.row.simulated_lower, t.row.upper)
         table.add_row(t.row.name, lower, *map(cell, ends_), t.row.note)
-    console.print(table)
+    results.print(table)
     console.print(f"{seconds:.0f} s. The report: {path}")
