@@ -46,6 +46,7 @@ def test_help_does_not_import_jax():
         (["sweep"], 2, "say which experiments"),
         (["sample", "nowhere", "--num", "0"], 1, "num must be"),
         (["evaluate", "nowhere", "--images", "0"], 2, "--images must be at least 1"),
+        (["evaluate", "nowhere", "--tolerance", "0"], 2, "--tolerance must be above 0"),
     ],
 )
 def test_misuse_is_answered_plainly(experiment, capsys, argv, code, words):
@@ -80,6 +81,12 @@ def test_train_evaluate_sample_report(experiment, capsys, monkeypatch, float32):
     values = np.load(experiment / "run/evaluation-iwae.npz")["value"]
     assert told["lower"]["mean"] == pytest.approx(values.mean(), rel=1e-6)
     assert told["simulated"]["gap"]["mean"] > -1.0
+    assert told["simulated"]["lower"]["examples"] == 4
+    asked = ["--sandwich", "--tolerance", "50", "--json", "--quiet"]
+    assert main(["evaluate", "run", *asked]) == 0
+    both = json.loads(capsys.readouterr().out)["simulated"]
+    assert both["lower"]["examples"] == 100
+    assert both["enough"]
 
     assert main(["sample", "run", "--num", "5", "--quiet"]) == 0
     assert np.load(experiment / "run/samples.npz")["samples"].shape == (5, 1, 3)

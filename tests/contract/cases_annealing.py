@@ -31,6 +31,12 @@ def annealed_hmc():
 
 
 @sampler_case
+@thorough
+def annealed_hmc_in_other_units():
+    return annealed(taut.HMC(0.8, 2, jnp.array([0.3, 0.8])), schedules.linear(2))
+
+
+@sampler_case
 def annealed_mala_alone():
     return annealed(taut.MALA(0.4), schedules.sigmoid(2), 1, last_move=False)
 

@@ -132,6 +132,26 @@ def test_a_perfect_guide_has_constant_weights(getkey):
     assert jnp.allclose(particles.diagnostics.log_ratio, LOG_Z, atol=1e-5)
 
 
+def test_hmc_with_a_scale_moves_in_those_units(getkey):
+    """Chains of `z` in units of `scale` are the chains of `z / scale`."""
+    key, scale = getkey(), jnp.array([0.2, 5.0])
+    target, proposal = p.wide_normal(), taut.StandardNormal((2,))
+
+    def ends(unit, kernel):
+        starts = taut.Normal(jnp.zeros(2), jnp.log(unit))
+        at = taut.Normal(jnp.ones(2) * unit, jnp.log(2 * unit))
+        sampler = taut.Annealed(starts, kernel, schedules.linear(4), 3)
+        return eqx.filter_jit(sampler.run)(key, at)
+
+    plain = ends(jnp.ones(2), taut.HMC(0.5, 3))
+    scaled = ends(scale, taut.HMC(0.5, 3, scale))
+    assert jnp.allclose(scaled.value, scale[None] * plain.value, rtol=1e-9)
+    assert jnp.allclose(scaled.log_weight, plain.log_weight, rtol=1e-9, atol=1e-9)
+    sampler = taut.Annealed(proposal, taut.HMC(0.5, 3, jnp.ones(3)), [1.0])
+    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+        sampler.run(key, target)
+
+
 @pytest.mark.parametrize("kernel", [taut.HMC(0.7, 2), taut.Langevin(0.5)])
 def test_reverse_chains_from_one_draw(kernel, getkey):
     sampler = taut.Annealed(guide(), kernel, schedules.linear(3))

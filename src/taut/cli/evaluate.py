@@ -37,9 +37,10 @@ from .partial import Arrays, Partial, digest
 from .progress import progress
 from .running import EVALUATION, SETTLING, held_out, plan_of, restored, stream
 from .showing import show
+from .verdict import rounded_up, sandwiched
 
 TEMPERATURES = 1000
-CERTIFIED = "certified: simulated together with their latents"
+SIMULATED = 100  # examples that `--sandwich` asks for where the preset has fewer
 RECORDS = {"iwae": "evaluation", "ais": "evaluation_ais"}  # in the run's summary
 # The options that decide numbers; the others (`chunk`, say) do not.
 DECIDING = (
@@ -67,6 +68,10 @@ class Options:
     """iwae: samples per example; the preset's number without it."""
     simulated: int | None = None
     """Examples simulated from the model, for both ends; 0 for none."""
+    sandwich: bool = False
+    """Both ends, and the verdict on this length, where the preset simulates few too."""
+    tolerance: float = 1.0
+    """Nats that the gap may have for this length to be called enough."""
     simulated_samples: int | None = None
     """iwae: samples per simulated example."""
     chunk: int | None = None
@@ -92,6 +97,8 @@ def run(argv: Sequence[str]) -> None:
     for name, least in (("images", 1), ("simulated", 0), ("temperatures", 1)):
         if _given(getattr(options, name), least) < least:
             raise Misuse(f"--{name} must be at least {least}.")
+    if not options.tolerance > 0:
+        raise Misuse("--tolerance must be above 0 nats.")
     bounds = ("iwae", "ais") if options.compare else (options.bound,)
     try:
         found = {bound: evaluate(options.run, options, bound) for bound in bounds}
@@ -205,7 +212,7 @@ def _importance(
         skey, settings.shared(parts[0], parts[1], skey), images[:1000]
     )
     density = settings.density(*parts)
-    count = _given(options.simulated, settings.simulated)
+    count = _simulated(settings, options)
     if count and isinstance(density, AbstractDensity):
         draws = _given(options.simulated_samples, settings.simulated_samples)
 
@@ -218,7 +225,11 @@ def _importance(
 
         told["simulated"] = {
             "samples": draws,
-            **_sandwich(**watched("simulated", count, both)),
+            **sandwiched(
+                **watched("simulated", count, both),
+                tolerance=options.tolerance,
+                cure=lambda by: "more samples, or `--bound ais`",
+            ),
         }
     if isinstance(settings, AbstractExamined):
         told["report"] = settings.report(skey, parts[0], parts[1], images, watched)
@@ -261,7 +272,7 @@ def _annealed(
         "ess": float(np.median(found["ess"])),
         "step_size": [float(jnp.min(ends.step_size)), float(jnp.max(ends.step_size))],
     }
-    count = _given(options.simulated, settings.simulated)
+    count = _simulated(settings, options)
     if count:
 
         def both(start: int) -> Iterator[Arrays]:
@@ -271,24 +282,19 @@ def _annealed(
 
         sides = watched("simulated", count, both)
         harmonic, invalid = sides.pop("harmonic"), int(np.sum(sides.pop("invalid")))
-        told["simulated"] = _sandwich(**sides) | {
+        # The gap of annealing falls as one over the number of temperatures.
+        longer = lambda ratio: (
+            f"about {rounded_up(temperatures * ratio):,} temperatures"
+        )
+        judged = sandwiched(**sides, tolerance=options.tolerance, cure=longer)
+        told["simulated"] = judged | {
             "upper_harmonic": summary(harmonic),
             "invalid_chains": invalid,
-            "verdict": lowered(CERTIFIED, invalid),
+            "verdict": lowered(judged["verdict"], invalid),
         }
     return found["value"], found["error"], told
 
 
-def _sandwich(lower: np.ndarray, upper: np.ndarray) -> dict[str, Any]:
-    # A lower end of -inf is correct and useless: it is counted, not averaged. A NaN is
-    # neither, and leaves no mean.
-    kept = ~np.isneginf(lower)
-    broken = int(np.sum(np.isnan(lower) | np.isnan(upper)))
-    left_out, lower, upper = int(np.sum(~kept)), lower[kept], upper[kept]
-    return {
-        "left_out": left_out,
-        "lower": summary(lower),
-        "upper": summary(upper),
-        "gap": summary(upper - lower),
-        "verdict": f"none: NaN at {broken} examples" if broken else CERTIFIED,
-    }
+def _simulated(settings: AbstractExperiment, options: Options) -> int:
+    usual = max(settings.simulated, SIMULATED if options.sandwich else 0)
+    return _given(options.simulated, usual)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..core.checks import split
 from ..core.combine import Conditioned, Marginal
 from ..core.density import AbstractDensity, AbstractExact
+from ..densities.normal import Normal
 from ..kernels.hmc import HMC
 from ..samplers.adaptation import steadiest, tuned_step_sizes
 from ..samplers.annealed import Annealed, harmonic_log_z, reverse_chains
@@ -57,7 +58,10 @@ def refuse_collapsed(
 
 
 class AnnealedEnds(eqx.Module):
-    """Chains from the guide (where it has a density) or the prior to the posterior."""
+    """Chains from the guide (where it has a density) or the prior to the posterior.
+
+    From a `Normal` they step in its standard deviations.
+    """
 
     density: Marginal
     step_size: Float[Array, " T"]
@@ -93,7 +97,8 @@ class AnnealedEnds(eqx.Module):
         start = self.density.joint.prior  # type: ignore[attr-defined]
         if isinstance(guide, Importance) and isinstance(guide.proposal, AbstractExact):
             start = guide.proposal
-        kernel = HMC(step_size, self.leapfrogs)
+        scale = jnp.exp(start.log_scale) if isinstance(start, Normal) else None
+        kernel = HMC(step_size, self.leapfrogs, scale)
         more = {"last_move": False, "chunk": self.chunk}
         return Annealed(start, kernel, self.betas, num, **more)
 

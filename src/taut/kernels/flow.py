@@ -13,7 +13,7 @@ def flow(
     t: Int[Array, ""],
     start: Point,
     momentum: Float[Array, " D"],
-    step_size: Float[Array, ""],
+    step_size: Float[Array, "*#D"],
     leapfrogs: int,
 ) -> tuple[Point, Float[Array, ""]]:
     """The end of `leapfrogs` steps, and the log ratio of its energy to the start's.

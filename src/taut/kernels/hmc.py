@@ -1,6 +1,6 @@
 """Hamiltonian Monte Carlo."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,11 +17,13 @@ from .step_size import step_size_at, step_sizes
 class HMC(AbstractKernel):
     """Fresh momentum, `leapfrogs` steps, one Metropolis test (Duane et al., 1987).
 
-    Reversible for `f_t`, with `leapfrogs` gradients a move.
+    Reversible for `f_t`, with `leapfrogs` gradients a move. With `scale`, a tree shaped
+    like the event (standard deviations of a guide, say), it moves `z / scale`.
     """
 
     step_size: Float[Array, "*T"] = eqx.field(converter=step_sizes)
     leapfrogs: int = eqx.field(static=True, default=5)
+    scale: Any = None
     reparameterised: ClassVar[bool] = False
 
     def __check_init__(self):
@@ -34,6 +36,9 @@ class HMC(AbstractKernel):
         pkey, akey = split(key)
         momentum = jr.normal(pkey, state.position.shape, state.position.dtype)
         step = step_size_at(path, t, self.step_size)
+        if self.scale is not None:
+            # Leapfrogs of `z / scale` are those of `z`, each element by its own step.
+            step = step * path.ravel(self.scale)
         after, log_ratio = flow(path, t, state, momentum, step, self.leapfrogs)
         return accept(akey, log_ratio, state, after), jnp.zeros_like(log_ratio)
 

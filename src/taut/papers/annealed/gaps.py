@@ -38,8 +38,8 @@ def long_chains(
     wkey, skey, fkey, bkey = jr.split(jr.key(2), 4)
 
     def aimed(step_size: Any, num: int, chains: int) -> Annealed:
-        kernel, betas = HMC(step_size, leapfrogs), schedules.linear(num)
-        return Annealed(start, kernel, betas, chains, last_move=False)
+        kernel = HMC(step_size, leapfrogs, jnp.exp(start.log_scale))
+        return Annealed(start, kernel, schedules.linear(num), chains, last_move=False)
 
     # Step sizes come from shorter chains, and between their temperatures from a line.
     @jax.jit
