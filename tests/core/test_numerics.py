@@ -80,11 +80,11 @@ def test_zero_weights_have_finite_gradients(draw):
         assert np.isfinite(leaf).all()
 
 
-@pytest.mark.parametrize("bad", [-jnp.inf, jnp.nan])
+@pytest.mark.parametrize("bad", [-jnp.inf, jnp.nan, jnp.inf])
 def test_nothing_to_select_is_an_error(bad):
     weights = jnp.full(3, bad)
     particles = taut.Particles(jnp.zeros((3, 1)), weights, weights)
-    with pytest.raises(Exception, match="at least one positive weight and no NaN"):
+    with pytest.raises(Exception, match="one positive weight, no NaN and no infinite"):
         jax.block_until_ready(eqx.filter_jit(particles.select)(jr.key(0)))
 
 
@@ -164,3 +164,13 @@ def test_an_infinite_weight():
 @pytest.mark.parametrize("x", [-1, 3])
 def test_no_such_category(x):
     assert taut.Categorical(jnp.zeros(3)).log_density(jnp.array(x)) == -jnp.inf
+
+
+def test_coins_have_two_sides():
+    coins = taut.Bernoulli(jnp.array([0.3, -2.0]))
+    expected = coins.log_density(jnp.array([0.0, 1.0]))
+    assert jnp.isfinite(expected)
+    assert coins.log_density(jnp.array([False, True])) == expected
+    for x in ([0.5, 1.0], [0.0, 2.0], [-1.0, 0.0]):
+        assert coins.log_density(jnp.array(x)) == -jnp.inf
+    assert jnp.isnan(coins.log_density(jnp.array([0.0, jnp.nan])))

@@ -54,6 +54,16 @@ def test_gradient():
         assert jnp.allclose(found, known, rtol=1e-5, atol=1e-5)
 
 
+def test_bytes_are_levels():
+    """As images come: in bytes, 255 + 1 and 256 are both 0."""
+    pixels = jnp.arange(256)
+    density = DiscretizedLogistic(jnp.full(256, 0.3), jnp.full(256, -1.0))
+    expected = density.log_density(pixels.astype(float))
+    assert jnp.isfinite(expected)
+    for dtype in (jnp.uint8, jnp.int32):
+        assert density.log_density(pixels.astype(dtype)) == expected
+
+
 def test_draws(getkey):
     density = DiscretizedLogistic(jnp.array(0.9), jnp.array(-2.0), levels=8)
     draws = jax.vmap(density.draw)(jr.split(getkey(), 40_000))

@@ -46,9 +46,10 @@ class Particles(eqx.Module, Generic[Z]):
         """Draw one particle in proportion to its weight; return it and its target."""
         log_weight = eqx.error_if(
             self.log_weight,
-            ~jnp.any(self.log_weight > -jnp.inf) | jnp.any(jnp.isnan(self.log_weight)),
-            "Expected at least one positive weight and no NaN among the particles to "
-            "select from. Widen the proposal so that it covers the target.",
+            ~jnp.isfinite(jnp.max(self.log_weight)),  # the maximum of a NaN is NaN
+            "Expected at least one positive weight, no NaN and no infinite weight "
+            "among the particles to select from. Widen the proposal so that it covers "
+            "the target, and look for overflow.",
         )
         i = jr.categorical(key, log_weight)
         return jtu.tree_map(lambda v: v[i], self.value), self.log_target[i]

@@ -31,7 +31,10 @@ class Bernoulli(AbstractExact[Array]):
 
     def log_density(self, x):
         check_shape("Bernoulli", self.shape, self.logits, x)
-        return jnp.sum(x * self.logits - jax.nn.softplus(self.logits))
+        x = jnp.asarray(x, self.logits.dtype)
+        log_probs = x * self.logits - jax.nn.softplus(self.logits)
+        coin = (x == 0) | (x == 1) | jnp.isnan(x)  # a NaN stays visible
+        return jnp.sum(jnp.where(coin, log_probs, -jnp.inf))
 
 
 class Categorical(AbstractExact[Int[Array, ""]]):

@@ -47,6 +47,7 @@ class DiscretizedLogistic(AbstractExact[Array]):
 
     def log_density(self, x):
         check_shape("DiscretizedLogistic", self.shape, self.loc, self.log_scale, x)
+        x = jnp.asarray(x, self.loc.dtype)  # bytes count to 255: `x + 1` would be 0
         inverse = jnp.exp(-self._log_scale)
         low = (x / self.levels - self.loc) * inverse
         high = ((x + 1) / self.levels - self.loc) * inverse
