@@ -17,6 +17,9 @@ from jaxtyping import Array, ArrayLike, Float
 from .core.checks import check_at_least
 
 Betas: TypeAlias = Float[Array, " T"] | Callable[[], Float[Array, " T"]]
+_EXPECTED = (
+    "Expected betas that do not decrease, lie between 0 and 1 and end in exactly 1"
+)
 
 
 def linear(num: int) -> np.ndarray:
@@ -52,21 +55,27 @@ class Learned(eqx.Module):
     logits: Float[Array, " T"]
 
     def __init__(self, betas: ArrayLike):
-        """Start from this schedule, which must be increasing."""
+        """Start from this schedule, in which every step is one."""
         steps = jnp.diff(values(checked(betas)), prepend=0.0)
+        if not isinstance(steps, Tracer) and not np.all(steps > 0):
+            raise ValueError(
+                "Learned: expected betas that increase, as a softmax has no share of "
+                f"zero; got steps {steps}. Leave repeated betas out."
+            )
         self.logits = jnp.log(steps)
 
     def __call__(self) -> Float[Array, " T"]:
         betas = jnp.cumsum(jax.nn.softmax(self.logits))
-        return betas.at[-1].set(1.0)
+        # Rounded sums may fall, or pass their end.
+        return lax.cummax(jnp.minimum(betas, 1.0)).at[-1].set(1.0)
 
 
 def checked(betas: ArrayLike | Callable[[], Float[Array, " T"]]) -> Betas:
-    """`betas` without a leading 0; numbers are checked where they are known."""
+    """`betas` without a leading 0, checked: here, or (under `jit`) as they are met."""
     if callable(betas):
         return betas
     if isinstance(betas, Tracer):
-        return jnp.asarray(betas)
+        return _checked_when_run(jnp.asarray(betas, float))
     given = np.asarray(betas, float)
     kept = given[1:] if given.ndim == 1 and given.size and given[0] == 0 else given
     if (
@@ -75,13 +84,20 @@ def checked(betas: ArrayLike | Callable[[], Float[Array, " T"]]) -> Betas:
         or not (kept[0] >= 0 and kept[-1] == 1)
         or not np.all(np.diff(kept) >= 0)
     ):
-        raise ValueError(
-            "Expected betas that do not decrease, lie between 0 and 1 and end in "
-            f"exactly 1; got {given}. `taut.schedules` makes some."
-        )
+        raise ValueError(f"{_EXPECTED}; got {given}. `taut.schedules` makes some.")
     return jnp.asarray(kept)
+
+
+def _checked_when_run(betas: Float[Array, " T"]) -> Float[Array, " T"]:
+    if betas.ndim != 1 or betas.size < 1:
+        raise ValueError(f"{_EXPECTED}; got an array of shape {betas.shape}.")
+    rises = jnp.all(jnp.diff(betas, prepend=0.0) >= 0)
+    words = f"{_EXPECTED}; met others as the program ran."
+    return eqx.error_if(betas, ~(rises & (betas[-1] == 1)), words)
 
 
 def values(betas: Betas) -> Float[Array, " T"]:
     """The numbers; those that are not learned are no parameters."""
-    return betas() if callable(betas) else lax.stop_gradient(betas)
+    if isinstance(betas, Learned):
+        return betas()
+    return _checked_when_run(betas()) if callable(betas) else lax.stop_gradient(betas)

@@ -376,6 +376,36 @@ def test_wrong_betas(betas):
         taut.Annealed(guide(), taut.HMC(0.1), betas)
 
 
+@pytest.mark.parametrize("betas", [[0.5, 0.9], [0.6, 0.5, 1.0], [-0.1, 1.0]])
+def test_wrong_betas_that_come_as_the_program_runs(betas, getkey):
+    """Under `jit`, or of a schedule that is a function."""
+    key = getkey()
+
+    def run(betas):
+        return taut.Annealed(guide(), taut.HMC(0.1), betas).run(key, fixture()).log_z
+
+    for use in (run, lambda betas: run(lambda: betas)):
+        assert jnp.isfinite(eqx.filter_jit(use)(jnp.array([0.5, 1.0])))
+        with pytest.raises(Exception, match="end in exactly 1; met others"):
+            jax.block_until_ready(eqx.filter_jit(use)(jnp.array(betas)))
+
+
+def test_learned_schedules_take_steps():
+    with pytest.raises(ValueError, match="betas that increase.*Leave repeated"):
+        schedules.Learned([0.5, 0.5, 1.0])
+
+
+def test_learned_schedules_never_decrease(float32):
+    """Though sums of rounded numbers may pass their end."""
+    learned = schedules.Learned(jnp.linspace(0, 1, 1001))
+    for seed in range(20):
+        logits = 3 * jr.normal(jr.key(seed), (1000,))
+        # The last step is smaller than the rounding of the sum.
+        betas = eqx.tree_at(lambda s: s.logits, learned, logits.at[-1].set(-30.0))()
+        assert jnp.all(jnp.diff(betas) >= 0)
+        assert betas[-1] == 1
+
+
 def test_refusals(getkey):
     key = getkey()
     run = lambda proposal, kernel=taut.HMC(0.1): taut.Annealed(  # noqa: B008
