@@ -84,7 +84,9 @@ def test_zero_weights_have_finite_gradients(draw):
 def test_nothing_to_select_is_an_error(bad):
     weights = jnp.full(3, bad)
     particles = taut.Particles(jnp.zeros((3, 1)), weights, weights)
-    with pytest.raises(Exception, match="one positive weight, no NaN and no infinite"):
+    with pytest.raises(
+        Exception, match="one positive weight, no NaN and no infinite one"
+    ):
         jax.block_until_ready(eqx.filter_jit(particles.select)(jr.key(0)))
 
 

@@ -47,9 +47,8 @@ class Particles(eqx.Module, Generic[Z]):
         log_weight = eqx.error_if(
             self.log_weight,
             ~jnp.isfinite(jnp.max(self.log_weight)),  # the maximum of a NaN is NaN
-            "Expected at least one positive weight, no NaN and no infinite weight "
-            "among the particles to select from. Widen the proposal so that it covers "
-            "the target, and look for overflow.",
+            "Expected one positive weight, no NaN and no infinite one to select from. "
+            "Widen the proposal so that it covers the target, and look for overflow.",
         )
         i = jr.categorical(key, log_weight)
         return jtu.tree_map(lambda v: v[i], self.value), self.log_target[i]
