@@ -44,6 +44,8 @@ def test_wrong_event_shapes():
 def test_wrong_parameter_shapes():
     with pytest.raises(ValueError, match=r"Normal has events of shape \(2,\)"):
         taut.Normal(jnp.zeros(2), jnp.zeros(3))
+    with pytest.raises(TypeError, match=r"expected a shape such as `\(3,\)`.*got 3"):
+        taut.StandardNormal(3)
     with pytest.raises(ValueError, match=r"logits of shape \(n,\); got \(2, 3\)"):
         taut.Categorical(jnp.zeros((2, 3)))
 
@@ -96,6 +98,20 @@ def test_log_densities_that_are_no_real_number():
         walk = taut.Annealed(normal(), taut.RandomWalk(0.1), [0.5, 1.0])
         with pytest.raises(ValueError, match="Scores.log_prob must return one real"):
             walk.run(jr.key(0), Scores(value))
+
+
+def test_a_given_log_target_that_is_no_number():
+    for sampler in (
+        taut.Importance(normal(), 3),
+        taut.Chained(normal(), taut.Markov(lambda z: normal()), 2),
+        taut.MultipleImportance([normal(), normal()]),
+        taut.Refined(normal(), 0.1, 1),
+        taut.Annealed(normal(), taut.RandomWalk(0.1), [0.5, 1.0]),
+        taut.SMC(normal(), taut.RandomWalk(0.1), [0.5, 1.0], 2),
+    ):
+        given = jr.key(0), target(), jnp.zeros(2), jnp.zeros(3)
+        with pytest.raises(ValueError, match="The target must return one real number"):
+            sampler.run_conditional(*given)
 
 
 @pytest.mark.parametrize("num", [0, -1, 2.0, None])

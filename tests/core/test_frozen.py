@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
@@ -165,8 +166,10 @@ class Written(taut.AbstractTarget):
         return self.fn(x)
 
 
-def test_closures_are_searched():
-    """Also a closure's closure, and one that closes over itself."""
+def test_functions_are_searched():
+    """Closures (also a closure's, also one that closes over itself), defaults, partial
+    functions and wrapped ones.
+    """
     target = frozen_target()
 
     def score(z):
@@ -175,7 +178,12 @@ def test_closures_are_searched():
     def again(z, depth=0):
         return score(z) if depth else again(z, 1)
 
-    for fn in (score, lambda z: score(z), again):
+    def given(target, z):
+        return target.log_prob(jr.key(0), z)
+
+    functions = [score, lambda z: score(z), again, lambda z, t=target: given(t, z)]
+    functions += [partial(given, target), jax.jit(score), jax.checkpoint(score)]
+    for fn in functions:
         with pytest.raises(TypeError, match=WORDS):
             sampler().run_conditional(jr.key(0), Written(fn), X, jnp.zeros(()))
     fine = Written(lambda z: jnp.where(z == X, 0.0, -1.0))

@@ -244,6 +244,11 @@ class Four(eqx.Module):
         return jnp.zeros(4)
 
 
+def wide():
+    """Over other events."""
+    return taut.Normal(jnp.zeros(3), jnp.zeros(3))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -278,6 +283,18 @@ class Four(eqx.Module):
         (
             lambda: taut.Correlated(correlated().marginals, jnp.ones((2, 2))),
             "K stacked marginals",
+        ),
+        (
+            lambda: taut.Correlated(correlated().marginals, jnp.zeros((3, 2))),
+            "without rows of zeros",
+        ),
+        (
+            lambda: run(taut.MultipleImportance([near(0, 1), wide()])),
+            r"The first proposal has events of shape \(2,\), but met .* \(3,\)",
+        ),
+        (
+            lambda: run(taut.Chained(near(0, 1), lambda i, z: wide(), 2)),
+            r"the first proposal has events of shape \(2,\), but met .* \(3,\)",
         ),
     ],
 )

@@ -173,6 +173,11 @@ def test_refusals(getkey):
         sampler.run(key, p.finite_target())
     with pytest.raises(ValueError, match="Expected 3 observations"):
         sampler.run(key, taut.Conditioned(cases.finite_chain(), y[:2]))
+    chain = taut.Conditioned(cases.finite_chain(), y)
+    with pytest.raises(ValueError, match=r"Expected 3 given states.*axes \[\(2,\)\]"):
+        sampler.run_conditional(key, chain, jnp.zeros(2, int), jnp.zeros(()))
+    with pytest.raises(ValueError, match="The target must return one real number"):
+        sampler.run_conditional(key, chain, jnp.zeros(3, int), jnp.zeros(3))
     with pytest.raises(ValueError, match="threshold is the share"):
         taut.SMC(p.gaussian_guide(), KERNEL, [1.0], 2, threshold=1.5)
     with pytest.raises(ValueError, match="num must be an integer of at least 1"):

@@ -1,7 +1,7 @@
 """Ways to make a density, or a target, out of others."""
 
 from collections.abc import Callable
-from inspect import isfunction
+from types import CellType
 from typing import ClassVar, Generic, TypeVar
 
 import equinox as eqx
@@ -99,22 +99,26 @@ class Frozen(AbstractTarget[X]):
         return self.target.log_prob(self.key, x)
 
 
+# Where functions, partial ones and wrapped ones (`jax.jit`) hold things.
+_HELD = "__closure__ cell_contents __defaults__ func args keywords __wrapped__"
+
+
 def refuse_frozen(tree: PyTree, where: str, seen: frozenset = frozenset()) -> None:
     """Raise where a `Frozen` target would make an upper end wrong.
 
-    It is looked for in `tree`, and in what plain functions there have closed over.
+    It is looked for in `tree`, and in what functions there hold or have closed over.
     """
     is_frozen = lambda node: isinstance(node, Frozen)
     nodes = jtu.tree_leaves(tree, is_leaf=is_frozen)
-    functions = {node for node in nodes if isfunction(node)} - seen
-    cells = [cell.cell_contents for f in functions for cell in f.__closure__ or ()]
-    if cells:
-        refuse_frozen(cells, where, seen | functions)
+    opened = [node for node in nodes if isinstance(node, Callable | CellType)]
+    new = [node for node in opened if id(node) not in seen]
+    held = [getattr(node, name, None) for node in new for name in _HELD.split()]
+    if held:
+        refuse_frozen(held, where, seen | {*map(id, new)})
     if any(map(is_frozen, nodes)):
         raise TypeError(
-            f"{where} met a `Frozen` target. Estimates with shared draws are averaged "
-            "soundly in a lower end; in an upper end they are not independent, and it "
-            "could fall below the truth. Use the density that was frozen, unfrozen."
+            f"{where} met a `Frozen` target: its estimates share draws, and an upper "
+            "end could fall below the truth. Use the density that was frozen, unfrozen."
         )
 
 

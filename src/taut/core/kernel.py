@@ -94,16 +94,14 @@ def _event(q: AbstractDensity[Z]) -> Z:
     """Shapes and types of the events of `q`, which kernels must be able to move."""
     if not q.exact:
         raise TypeError(
-            "A path starts from a proposal whose density is known; that of "
-            f"{type(q).__name__} is only estimated. Use a tractable proposal, or "
-            "`Importance`."
+            "A path starts from a proposal whose density is known; that of this "
+            f"{type(q).__name__} is estimated. Use a tractable one, or `Importance`."
         )
     event = eqx.filter_eval_shape(q.sample, jr.key(0))
-    kinds = [leaf.dtype for leaf in jtu.tree_leaves(event)]
     is_exact = lambda node: isinstance(node, AbstractExact)
     parts = filter(is_exact, jtu.tree_leaves(q, is_leaf=is_exact))
-    smooth = all(jnp.issubdtype(kind, jnp.floating) for kind in kinds)
-    if not smooth or any(part.discrete for part in parts):
+    real = all(jnp.issubdtype(a.dtype, jnp.floating) for a in jtu.tree_leaves(event))
+    if not real or any(part.discrete for part in parts):
         raise TypeError(
             f"Kernels move continuous events; those of {type(q).__name__} are "
             "discrete. Sum the discrete latents out, or use `Importance`."

@@ -11,7 +11,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .checks import check_chunk
+from .checks import check_chunk, check_scalar
 from .numerics import log_mean_exp, log_sum_exp, normalised
 
 Z = TypeVar("Z")
@@ -57,6 +57,7 @@ class Particles(eqx.Module, Generic[Z]):
         self, i: int | Array, z: Z, log_target: Array, log_weight: Array
     ) -> "Particles[Z]":
         """These particles, with the `i`-th replaced by one that was given."""
+        check_scalar("The target", log_target)
         put = lambda a, b: a.at[i].set(jnp.asarray(b).astype(a.dtype))
         return Particles(
             jtu.tree_map(put, self.value, z),

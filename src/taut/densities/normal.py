@@ -15,6 +15,13 @@ class StandardNormal(AbstractReparameterised[Array]):
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
+    def __check_init__(self):
+        if not isinstance(self.shape, tuple):
+            raise TypeError(
+                "StandardNormal: expected a shape such as `(3,)` (`()` is a scalar's); "
+                f"got {self.shape!r}."
+            )
+
     def noise(self, key):
         return jr.normal(key, self.shape)
 

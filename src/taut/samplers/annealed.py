@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from ..core.checks import check_at_least, check_chunk, particle_keys, split
+from ..core.checks import (
+    check_at_least,
+    check_chunk,
+    check_scalar,
+    particle_keys,
+    split,
+)
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity, AbstractTarget
 from ..core.gradient import graft, log_terms, stop
@@ -99,6 +105,7 @@ def reverse_chains(
     check_at_least("reverse_chains: num", num, 1)
     refuse_frozen((target, sampler), "A reverse chain")
     require_exact(target)
+    check_scalar("The target", log_target)
     chain, start = sampler.chain(target), z
     if not sampler.kernel.reparameterised:
         start = stop(z)

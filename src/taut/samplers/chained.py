@@ -17,7 +17,7 @@ from ..core.density import AbstractDensity
 from ..core.gradient import log_terms, through
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
-from .proposals import put, take
+from .proposals import check_alike, put, take
 from .weights import AbstractWeights, EqualWeights, constant_weights, weighed
 
 Z = TypeVar("Z")
@@ -66,11 +66,12 @@ class Chained(AbstractSampler[Z]):
 
         def step(past, i):
             z, log_q = visit(i, self.next(i, past))
+            check_alike("Chained: the first proposal", first, z)
             return put(past, i, z), log_q
 
-        z, log_first = visit(jnp.array(0), self.first)
+        first, log_first = visit(jnp.array(0), self.first)
         empty = lambda a: jnp.zeros((self.num, *a.shape), a.dtype)
-        past = put(jtu.tree_map(empty, z), 0, z)
+        past = put(jtu.tree_map(empty, first), 0, first)
         zs, log_q = lax.scan(step, past, jnp.arange(1, self.num))
         return zs, jnp.concatenate([log_first[None], log_q])
 

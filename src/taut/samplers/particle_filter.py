@@ -11,7 +11,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, Float
 
-from ..core.checks import check_at_least, particle_keys, split
+from ..core.checks import check_at_least, check_scalar, particle_keys, split
 from ..core.combine import Conditioned, refuse_frozen
 from ..core.density import AbstractDensity, AbstractSequence
 from ..core.gradient import through
@@ -68,8 +68,11 @@ class ParticleFilter(AbstractSampler[S], Generic[S, Y]):
     def run_conditional(self, key, target, z, log_target):
         refuse_frozen((target, self), "`ParticleFilter.run_conditional`")
         require_exact(target)
-        particles, broken = self._walk(key, *_sequence(target), z)
-        log_target = jnp.asarray(log_target).astype(particles.log_target.dtype)
+        log_target = check_scalar("The target", log_target)
+        model, observed = _sequence(target)
+        _check_length("given states", model.length, z)
+        particles, broken = self._walk(key, model, observed, z)
+        log_target = log_target.astype(particles.log_target.dtype)
         put = particles.log_target.at[0].set(log_target)
         # A NaN on the retained trajectory must not lower an upper end.
         log_weight = jnp.where(broken, jnp.inf, particles.log_weight)
@@ -163,13 +166,17 @@ def _sequence(target):
             f"{type(target).__name__}."
         )
     model, observed = target.joint, target.x
-    lengths = {jnp.shape(leaf)[:1] for leaf in jtu.tree_leaves(observed)}
-    if lengths != {(model.length,)}:
-        raise ValueError(
-            f"Expected {model.length} observations, along the first axis of every "
-            f"array; met first axes {sorted(lengths)}."
-        )
+    _check_length("observations", model.length, observed)
     return model, observed
+
+
+def _check_length(what, length, tree):
+    lengths = {jnp.shape(leaf)[:1] for leaf in jtu.tree_leaves(tree)}
+    if lengths != {(length,)}:
+        raise ValueError(
+            f"Expected {length} {what}, along the first axis of every array; met first "
+            f"axes {sorted(lengths)}."
+        )
 
 
 def _at(tree, index):

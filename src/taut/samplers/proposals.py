@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..core.checks import check_at_least, particle_keys, split
+from ..core.checks import check_at_least, check_shape, particle_keys, split
 from ..core.density import AbstractDensity, AbstractReparameterised
 from ..core.gradient import through
 
@@ -27,6 +29,12 @@ def put(stacked, j, value):
     """A stacked pytree with another `j`-th."""
     place = lambda a, b: a.at[j].set(jnp.asarray(b).astype(a.dtype))
     return jtu.tree_map(place, stacked, value)
+
+
+def check_alike(name: str, expected: Z, z: Z) -> None:
+    """Several proposals are over the same events."""
+    check = lambda a, b: check_shape(name, jnp.shape(a), b)
+    jtu.tree_map(check, expected, z)
 
 
 def known(q: AbstractDensity[Z], z: Z) -> Float[Array, ""]:
@@ -76,6 +84,8 @@ class Separate(AbstractProposals[Z]):
         keys = particle_keys(key, self.num)
         draws = [q.sample_and_log_prob(k) for q, k in zip(self.densities, keys)]
         zs = [through(z, q) for (z, _), q in zip(draws, self.densities)]
+        for z in zs[1:]:
+            check_alike("The first proposal", zs[0], z)
         stack = lambda *leaves: jnp.stack(leaves)
         return jtu.tree_map(stack, *zs), jnp.stack([log_q for _, log_q in draws])
 
@@ -119,6 +129,12 @@ class Correlated(AbstractProposals[Z]):
             raise ValueError(
                 "Correlated: expected a factor of shape (K, R), K stacked marginals; "
                 f"got shape {jnp.shape(self.factor)} and leading axes {sizes}."
+            )
+        concrete = not isinstance(self.factor, Tracer)
+        if concrete and not np.all(np.any(self.factor != 0, axis=1)):
+            raise ValueError(
+                "Correlated: expected a factor without rows of zeros, as rows are set "
+                f"to length one; got {self.factor}. `jnp.eye(K)` correlates no draws."
             )
 
     @property

@@ -11,7 +11,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from ..core.checks import check_at_least, particle_keys, split
+from ..core.checks import check_at_least, check_scalar, particle_keys, split
 from ..core.combine import refuse_frozen
 from ..core.density import AbstractDensity
 from ..core.gradient import graft, log_terms, stop, through
@@ -75,6 +75,7 @@ class SMC(AbstractSampler[Z]):
     def run_conditional(self, key, target, z, log_target):
         refuse_frozen((target, self), "`SMC.run_conditional`")
         require_exact(target)
+        check_scalar("The target", log_target)
         bkey, rkey = split(key)
         sampler, aim = self._held(target)
         start = z if self.kernel.reparameterised else stop(z)
