@@ -202,6 +202,16 @@ def test_discrete_proposals(proposal):
         Hamiltonian(proposal, jnp.sum, 0.1, jnp.ones(2))
 
 
+def test_float32_events_beside_float64_settings(getkey):
+    """As they are with x64 on: step sizes are Python numbers, networks float32."""
+    base = taut.Normal(jnp.zeros(2, jnp.float32), jnp.zeros(2, jnp.float32))
+    dynamics = Hamiltonian(base, lambda x: jnp.sum(x**2), 0.1, jnp.ones(2) * 0.9)
+    assert dynamics.step_size.dtype == jnp.float64
+    (m, x), above = dynamics.sample_and_log_prob(getkey())
+    assert m.dtype == x.dtype == jnp.float32
+    assert jnp.allclose(dynamics.log_prob(getkey(), (m, x)), above, rtol=1e-5)
+
+
 def test_refusals(getkey):
     base = taut.StandardNormal((3,))
     with pytest.raises(ValueError, match="T of at least 1"):

@@ -244,6 +244,12 @@ class Four(eqx.Module):
         return jnp.zeros(4)
 
 
+def test_weights_keep_single_precision():
+    q = taut.Normal(jnp.zeros(2, jnp.float32), jnp.zeros(2, jnp.float32))
+    sampler = taut.MultipleImportance([q, q], taut.FixedWeights((0.2, 0.8)))
+    assert sampler.run(jr.key(0), q).log_weight.dtype == jnp.float32
+
+
 def wide():
     """Over other events."""
     return taut.Normal(jnp.zeros(3), jnp.zeros(3))

@@ -94,12 +94,11 @@ class Hamiltonian(AbstractDensity[tuple[Array, Array]]):
 
     def flow(self, momentum: Array, position: Array) -> tuple[Array, Array]:
         """From the start to the end; the Jacobian is one."""
-        self._check(momentum, position)
-        log_alphas = jax.nn.log_sigmoid(self.raw_alphas)
+        momentum, step_size, log_alphas = self._checked(momentum, position)
 
         def step(state, log_alpha):
             x, m, slope = state
-            x, m, slope, _ = leapfrog(self._slope, self.step_size, x, m, slope)
+            x, m, slope, _ = leapfrog(self._slope, step_size, x, m, slope)
             return (x, m * jnp.exp(log_alpha), slope), None
 
         momentum = momentum * jnp.exp(-jnp.sum(log_alphas))
@@ -109,13 +108,12 @@ class Hamiltonian(AbstractDensity[tuple[Array, Array]]):
 
     def inverse(self, momentum: Array, position: Array) -> tuple[Array, Array]:
         """From the end to the start."""
-        self._check(momentum, position)
-        log_alphas = jax.nn.log_sigmoid(self.raw_alphas)
+        momentum, step_size, log_alphas = self._checked(momentum, position)
 
         def step(state, log_alpha):
             x, m, slope = state
             m = m * jnp.exp(-log_alpha)
-            x, m, slope, _ = leapfrog(self._slope, -self.step_size, x, m, slope)
+            x, m, slope, _ = leapfrog(self._slope, -step_size, x, m, slope)
             return (x, m, slope), None
 
         end = position, momentum, self._slope(position)[0]
@@ -125,19 +123,23 @@ class Hamiltonian(AbstractDensity[tuple[Array, Array]]):
     def _slope(self, x):
         return -jax.grad(lambda x: check_scalar("The energy", self.energy(x)))(x), None
 
-    def _check(self, momentum, position):
-        shape = jnp.shape(position)
+    def _checked(self, momentum, position):
+        """The momentum, step sizes and log temperatures, in the type of positions."""
+        shape, dtype = jnp.shape(position), jnp.result_type(position)
         check_shape("Hamiltonian", shape, momentum)
-        if not jnp.issubdtype(jnp.result_type(position), jnp.floating):
+        if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
-                "Hamiltonian: expected real numbers as events; got "
-                f"{jnp.result_type(position)}. Dequantise discrete data first."
+                f"Hamiltonian: expected real numbers as events; got {dtype}. "
+                "Dequantise discrete data first."
             )
         if self.step_size.shape not in ((), shape):
             raise ValueError(
                 "Hamiltonian: step_size must have shape () or that of events, "
                 f"{shape}; got {self.step_size.shape}."
             )
+        log_alphas = jax.nn.log_sigmoid(self.raw_alphas)
+        arrays = momentum, self.step_size, log_alphas
+        return [jnp.asarray(a, dtype) for a in arrays]
 
 
 def _check_values(what: str, array: Array, holds: Callable[[Array], Array]) -> None:

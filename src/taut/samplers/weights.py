@@ -172,6 +172,7 @@ def exact_for_weights(proposals: HasExact, weights: AbstractWeights, name: str) 
 
 def scaled(log_pi: Float[Array, "*K"], log_weight: Float[Array, "*K"]) -> Array:
     """`pi_j w_j`: zero where `pi_j` is, whatever `w_j` (infinite, or no number)."""
+    log_pi = log_pi.astype(log_weight.dtype)
     return jnp.where(jnp.isneginf(log_pi), -jnp.inf, log_pi + log_weight)
 
 
