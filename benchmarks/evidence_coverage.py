@@ -26,9 +26,11 @@ def main(names):
     path = HERE / "evidence-coverage.json"
     rows = json.loads(path.read_text()) if path.exists() else {}
     for name in names or EXACT:
-        method, length = short(name)
+        method, length, moves = short(name)
         problem, began = references.load(name), time.perf_counter()
-        low, high = frozen_runs(jr.key(0), problem, method, length, seeds=SEEDS)
+        low, high = frozen_runs(
+            jr.key(0), problem, method, length, seeds=SEEDS, moves=moves
+        )
         found = coverage(problem.log_z, low, high)
         rows[name] = {
             "method": method.__name__,

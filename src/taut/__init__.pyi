@@ -45,6 +45,7 @@ from .densities.transformed import (
 )
 from .densities.truncated_rejection import TruncatedRejection as TruncatedRejection
 from .kernels.blackjax import BlackJAX as BlackJAX
+from .kernels.curved import Curved as Curved
 from .kernels.hmc import HMC as HMC
 from .kernels.langevin import Langevin as Langevin
 from .kernels.mala import MALA as MALA

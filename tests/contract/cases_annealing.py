@@ -47,6 +47,11 @@ def annealed_random_walk():
 
 
 @sampler_case
+def annealed_curved():
+    return annealed(taut.Curved(0.6), schedules.linear(2))
+
+
+@sampler_case
 @thorough
 def annealed_langevin():
     return annealed(taut.Langevin(0.3), schedules.linear(2))

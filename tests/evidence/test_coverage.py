@@ -29,8 +29,10 @@ def runs_of(name, *, seeds, **more):
         problem = references.load(name)
     except MissingData as missing:
         pytest.skip(str(missing))
-    method, length = short(name)
-    low, high = frozen_runs(jr.key(0), problem, method, length, seeds=seeds, **more)
+    method, length, moves = short(name)
+    low, high = frozen_runs(
+        jr.key(0), problem, method, length, seeds=seeds, moves=moves, **more
+    )
     return problem.log_z, low, high
 
 

@@ -12,6 +12,7 @@ from ..core.density import AbstractExact, AbstractTarget
 from ..core.sampler import AbstractSampler
 from ..densities.exact import Exact
 from ..densities.normal import StandardNormal
+from ..kernels.curved import Curved
 from ..kernels.hmc import HMC
 from ..kernels.metropolis import RandomWalk
 from ..samplers.annealed import Annealed
@@ -91,6 +92,12 @@ def moves(dim: int, *, gradient_free: bool) -> Moves:
     hmc = lambda steps: HMC(steps, leapfrogs=_LEAPFROGS)
     name = f"HMC, {_LEAPFROGS} leapfrogs"
     return Moves(hmc, 0.5 / dim**0.25, 0.8, _LEAPFROGS, name)
+
+
+def local_moves(dim: int) -> Moves:
+    """Steps as long as the curvature lets them be: two Hessians and a slope each."""
+    name = "Metropolis with local curvature"
+    return Moves(Curved, 0.7, 0.6, 2 * dim + 1, name)
 
 
 def _along(schedule: Schedule, moves: Moves, length: int):

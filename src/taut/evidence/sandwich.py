@@ -15,7 +15,15 @@ from .draws import Nuts, flattened, unconstrained_draws
 from .fit import Fit, by_population, laplace, moments, starts
 from .flow import Flow, available
 from .guards import check_normalises
-from .methods import annealed, importance, moves, proposal_of, scheduled, sequential
+from .methods import (
+    annealed,
+    importance,
+    local_moves,
+    moves,
+    proposal_of,
+    scheduled,
+    sequential,
+)
 from .pilot import choose, try_out
 from .plan import Plan
 from .problem import Problem, as_problem
@@ -27,6 +35,7 @@ from .target import LogJoint, Whitened
 
 _FINAL = 0xF17A1  # the branch of the key that the final run draws from
 _MOST_FOR_FLOWS = 64  # dimensions in which a flow is tried unasked
+_MOST_FOR_HESSIANS = 64
 _MANY = 256
 _LEAST_SHARE = 0.2  # of the budget that the final run has, whatever the pilot took
 
@@ -173,6 +182,10 @@ def _trials(key, problem: Problem, white: Whitened, fit: Fit, source: Source, gu
     schedule = scheduled(jr.fold_in(key, 1), white, proposal, how)
     yield lambda: trial(2, annealed(proposal, schedule, how))
     yield lambda: trial(3, sequential(proposal, schedule, how))
+    if not problem.gradient_free and dim <= _MOST_FOR_HESSIANS:
+        local = local_moves(dim)
+        schedule = scheduled(jr.fold_in(key, 7), white, proposal, local)
+        yield lambda: trial(8, annealed(proposal, schedule, local))
     if guide is None and early is not None and 1 < dim <= _MOST_FOR_FLOWS:
         if available():
             flow = Flow().fit(jr.fold_in(key, 5), white, early, dim)
