@@ -176,3 +176,12 @@ def test_coins_have_two_sides():
     for x in ([0.5, 1.0], [0.0, 2.0], [-1.0, 0.0]):
         assert coins.log_density(jnp.array(x)) == -jnp.inf
     assert jnp.isnan(coins.log_density(jnp.array([0.0, jnp.nan])))
+
+
+def test_coins_that_are_sure():
+    """Infinite logits, as of a pixel that is black in every image."""
+    log_density = lambda logits, x: taut.Bernoulli(logits).log_density(jnp.array(x))
+    sure = jnp.array([jnp.inf, -jnp.inf])
+    assert log_density(sure, [1.0, 0.0]) == 0
+    assert jnp.exp(log_density(sure, [0.0, 0.0])) == 0
+    assert jnp.all(jnp.isfinite(jax.grad(log_density)(sure, [1.0, 0.0])))

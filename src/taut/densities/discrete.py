@@ -32,7 +32,9 @@ class Bernoulli(AbstractExact[Array]):
     def log_density(self, x):
         check_shape("Bernoulli", self.shape, self.logits, x)
         x = jnp.asarray(x, self.logits.dtype)
-        log_probs = x * self.logits - jax.nn.softplus(self.logits)
+        largest = float(jnp.finfo(x.dtype).max)
+        logits = jnp.clip(self.logits, -largest, largest)  # zero times infinity is zero
+        log_probs = x * logits - jax.nn.softplus(logits)
         coin = (x == 0) | (x == 1) | jnp.isnan(x)  # a NaN stays visible
         return jnp.sum(jnp.where(coin, log_probs, -jnp.inf))
 
