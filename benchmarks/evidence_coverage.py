@@ -16,6 +16,7 @@ import jax.random as jr  # noqa: E402
 
 from taut.evidence import references  # noqa: E402
 from taut.evidence.coverage import coverage, frozen_runs, short  # noqa: E402
+from taut.evidence.methods import local_moves  # noqa: E402
 
 HERE = Path(__file__).parents[1] / "docs" / "results"
 SEEDS = 200
@@ -54,12 +55,15 @@ def table(rows):
         "missed Z | wide | kept |\n|---|---|---|---|---|---|---|---|---|\n"
     )
     line = (
-        "| {name} | {method}, {length} | {gap:.3f} | {own_lower:.3f} | {own_upper:.3f} "
-        "| {missed_lower:.3f} | {missed_upper:.3f} | {wide:.3f} | {word} |\n"
+        "| {name} | {method}{how}, {length} | {gap:.3f} | {own_lower:.3f} "
+        "| {own_upper:.3f} | {missed_lower:.3f} | {missed_upper:.3f} "
+        "| {wide:.3f} | {word} |\n"
     )
     word = lambda row: "yes" if row["kept"] else "**no**"
+    how = lambda name: " by curvature" if short(name).moves is local_moves else ""
     return head + "".join(
-        line.format(name=name, word=word(row), **row) for name, row in rows.items()
+        line.format(name=name, word=word(row), how=how(name), **row)
+        for name, row in rows.items()
     )
 
 

@@ -3,6 +3,7 @@
 from .comparing import Comparison as Comparison, compare as compare
 from .draws import Nuts as Nuts
 from .flow import Flow as Flow
+from .multiple import MultiSample as MultiSample
 from .problem import Problem as Problem
 from .result import (
     Calibration as Calibration,

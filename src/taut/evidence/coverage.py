@@ -46,7 +46,7 @@ class Short(NamedTuple):
 # Short on purpose: gaps that can be seen, and weights with tails. Where exact draws lie
 # in narrow necks, HMC of one step size per temperature cannot lead back out of them.
 SHORT = {
-    "brownian-motion": Short(annealed, 128, local_moves),
+    "brownian-motion": Short(annealed, 32),
     "kalman": Short(annealed, 16),
     "probabilistic-pca": Short(annealed, 16),
     "funnel": Short(annealed, 32, local_moves),

@@ -14,6 +14,7 @@ from ..core.numerics import log_mean_exp
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from ..samplers.chain import Annealing
+from ..samplers.smc import Sequential
 
 BLOCK = 16
 
@@ -100,7 +101,7 @@ def _record(particles: Particles, *, conditional: bool = False) -> Record:
     log_ratio = None
     acceptance, invalid = jnp.full((), jnp.nan), jnp.sum(bad)
     rejected = moves = jnp.zeros_like(invalid)
-    if record is not None:
+    if isinstance(record, Annealing | Sequential):
         acceptance = jnp.mean(jnp.nan_to_num(record.acceptance))
         # A chain of weight zero that met NaN may owe its weight to it.
         dead = jnp.isneginf(weight) & (record.invalid > 0)

@@ -24,6 +24,7 @@ from .methods import (
     scheduled,
     sequential,
 )
+from .multiple import MultiSample
 from .pilot import choose, try_out
 from .plan import Plan
 from .problem import Problem, as_problem
@@ -51,7 +52,7 @@ def sandwich(
     constraints: Any = None,
     draws: PyTree | Nuts | None = Nuts(),  # noqa: B008
     exact: Callable[[PRNGKeyArray], PyTree] | None = None,
-    guide: PyTree | Flow = None,
+    guide: PyTree | Flow | MultiSample = None,
     data: PyTree = None,
     counting: bool | None = None,
     gradient_free: bool | None = None,
@@ -69,7 +70,8 @@ def sandwich(
     names), an exact target, or a `Problem`. The upper end starts at `exact` draws
     (certified), at posterior `draws` (asymptotic; our own NUTS by default), or is left
     out (`draws=None`). `guide` has rough draws to fit to, in place of modes, or is a
-    `Flow()` to be fitted, which is also tried last where no Gaussian did.
+    `Flow()` to be fitted, which is also tried last where no Gaussian did, or a
+    `MultiSample(...)` of your own: the only method then.
 
     A pilot fits, chooses and tunes; the final run has fresh keys and a length decided
     before it starts: at most what `budget` seconds pay for, and no more than a gap of
@@ -95,11 +97,12 @@ def sandwich(
 
     progress("fitting")
     fit = _fit(jr.fold_in(key, 0), problem, target, num_starts)
-    if guide is not None and not isinstance(guide, Flow):
+    rough = guide is not None and not isinstance(guide, (Flow, MultiSample))
+    if rough:
         fit = moments(flattened(unconstrained_draws(target, guide)))
     progress("drawing")
     source = find_source(jr.fold_in(key, 1), problem, target, fit, draws, runs)
-    if fit is None or guide is None or isinstance(guide, Flow):
+    if fit is None or not rough:
         fit = source.refit(fit)
     progress("piloting")
     loc, scale = map(jnp.asarray, fit.pooled())
@@ -168,6 +171,9 @@ def _trials(key, problem: Problem, white: Whitened, fit: Fit, source: Source, gu
     """Methods in the order of what they cost to try."""
     points, dim = source.pilot(white), white.loc.shape[0]
     trial = lambda i, method: try_out(jr.fold_in(key, i), method, white, points)
+    if isinstance(guide, MultiSample):
+        yield lambda: trial(9, guide.method())
+        return
     early = whiten(white, source.early) if source.fits else None
     if isinstance(guide, Flow):
         proposal, name = guide.fit(jr.fold_in(key, 4), white, early, dim), "flow"
