@@ -166,7 +166,7 @@ def test_zero_weights_are_no_nan(getkey):
     assert jnp.isfinite(slope)
     nowhere = SelfNormalized(standard(), lambda x: x * 0 + jnp.inf, 3)
     assert jnp.isneginf(nowhere.log_prob(getkey(), jnp.array(1.0)))
-    with pytest.raises(Exception, match="at least one positive weight"):
+    with pytest.raises(Exception, match="one positive weight"):
         nowhere.sample_and_log_prob(getkey())
 
 
