@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, multivariate_t
 
 from ..core.density import AbstractTarget
+from .brief import brief
 
 _LEAST_SHARE = 20.0  # nats below the best mode at which a mode is forgotten
 _MOST_MODES = 8
@@ -179,9 +180,9 @@ def _tempered(log_weight: np.ndarray, least: float) -> np.ndarray:
 def _compiled(target) -> tuple[Callable, Callable, Callable]:
     key = jr.key(0)
     log_prob = lambda u: target.log_prob(key, u)
-    slope = eqx.filter_jit(jax.value_and_grad(log_prob))
+    slope = brief(jax.value_and_grad(log_prob))
 
-    @eqx.filter_jit
+    @brief
     def hessian(u):
         column = lambda v: jax.jvp(jax.grad(log_prob), (u,), (v,))[1]
         return jax.lax.map(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -19,6 +20,7 @@ from ..samplers.annealed import Annealed
 from ..samplers.importance import Importance
 from ..samplers.smc import SMC
 from .adapt import Schedule, adapt
+from .brief import brief
 from .fit import Fit
 from .runs import BLOCK
 
@@ -37,7 +39,12 @@ class Method:
     pilot: int  # the length that the pilot tries
     most: int  # the longest
     at_once: int = 1  # runs that are vectorised: short vectors waste the machine
+    brief: int = 0  # the longest whose runs take less time than to compile them
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def jit(self, length: int) -> Callable:
+        """How runs of that length are compiled."""
+        return brief if length <= self.brief else eqx.filter_jit
 
 
 def proposal_of(fit: Fit, whiten: Callable[[Array], Array], scale_tril: np.ndarray):
@@ -70,6 +77,7 @@ def importance(
         lambda num: num,
         pilot=pilot,
         most=2_000_000,
+        brief=pilot,
         settings={"length": "importance samples", "guide": guide},
     )
 

@@ -60,17 +60,18 @@ def try_out(
 ) -> Trial:
     """Both ends at the pilot length; the second time is the timed one."""
     sampler = method.build(method.pilot)
+    how = method.at_once, method.jit(method.pilot)
     lows, highs, clocks, weights = [], [], [], []
     for again in range(2):
         began = time.perf_counter()
         lkey, ukey = jr.split(jr.fold_in(key, again))
-        low = run_many(jr.split(lkey, BLOCK), sampler, target, method.at_once)
+        low = run_many(jr.split(lkey, BLOCK), sampler, target, *how)
         lows.append(low.log_z)
         weights.append(low.log_weight)
         if points is not None:
             some = points[again::2][:BLOCK]
             keys = jr.split(ukey, len(some))
-            high = run_conditional_many(keys, sampler, target, some, method.at_once)
+            high = run_conditional_many(keys, sampler, target, some, *how)
             highs.append(high.log_z)
         clocks.append(time.perf_counter() - began)
     lower = np.concatenate(lows).astype(float)

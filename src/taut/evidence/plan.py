@@ -25,12 +25,12 @@ class Plan:
         """The final runs of both ends, with fresh keys."""
         lkey, ukey = jr.split(key)
         sampler = self.method.build(self.length)
-        at_once = self.method.at_once
-        low = run_many(jr.split(lkey, self.runs), sampler, target, at_once)
+        how = self.method.at_once, self.method.jit(self.length)
+        low = run_many(jr.split(lkey, self.runs), sampler, target, *how)
         if points is None:
             return low, None
         keys = jr.split(ukey, len(points))
-        return low, run_conditional_many(keys, sampler, target, points, at_once)
+        return low, run_conditional_many(keys, sampler, target, points, *how)
 
     def evaluations(self, conditional: int) -> int:
         return self.method.cost(self.length) * (self.runs + conditional)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.linalg import solve_triangular
 
 from ..core.density import AbstractTarget
+from .brief import brief
 from .fit import Fit
 
 _ROUNDS = 8
@@ -29,9 +30,7 @@ def refined(
     dim = fit.locs.shape[1]
     pairs = int(np.clip(_COLUMNS // (2 * dim), 1, _DRAWS))
     log_prob = lambda u: target.log_prob(jr.key(0), u)
-    average = jax.jit(
-        lambda key, loc, scale: _averages(log_prob, key, loc, scale, pairs)
-    )
+    average = brief(lambda key, loc, scale: _averages(log_prob, key, loc, scale, pairs))
     cast = lambda a: jnp.asarray(a, jnp.result_type(float))
     loc, scale = fit.locs[0].astype(float), fit.scale_trils[0].astype(float)
     precision = None

@@ -15,6 +15,7 @@ from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from ..samplers.chain import Annealing
 from ..samplers.smc import Sequential
+from .brief import brief
 
 BLOCK = 16
 
@@ -37,9 +38,10 @@ def run_many(
     sampler: AbstractSampler,
     target: AbstractTarget,
     at_once: int = 1,
+    jit: Callable = eqx.filter_jit,
 ) -> Record:
     """Independent runs, so many at once: the lower end, run by run."""
-    block = lambda keys: _runs(keys, sampler, target, at_once)
+    block = lambda keys: _PROGRAMS[jit][0](keys, sampler, target, at_once)
     return _in_blocks(block, max(BLOCK, at_once), keys)
 
 
@@ -49,13 +51,14 @@ def run_conditional_many(
     target: AbstractTarget,
     points: Float[Array, "R D"],
     at_once: int = 1,
+    jit: Callable = eqx.filter_jit,
 ) -> Record:
     """Conditional runs, each from its own draw of the posterior: the upper end. Of
     samplers whose first particle is the one that was given.
     """
 
     def block(keys, points):
-        return _conditional_runs(keys, sampler, target, points, at_once)
+        return _PROGRAMS[jit][1](keys, sampler, target, points, at_once)
 
     return _in_blocks(block, max(BLOCK, at_once), keys, points)
 
@@ -67,13 +70,11 @@ def _in_blocks(block: Callable[..., Record], size: int, *args: Array) -> Record:
     return jtu.tree_map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-@eqx.filter_jit
 def _runs(keys, sampler, target, at_once) -> Record:
     one = lambda key: _record(sampler.run(key, target))
     return jax.lax.map(one, keys, batch_size=at_once)
 
 
-@eqx.filter_jit
 def _conditional_runs(keys, sampler, target, points, at_once) -> Record:
     def one(pair):
         key, z = pair
@@ -82,6 +83,11 @@ def _conditional_runs(keys, sampler, target, points, at_once) -> Record:
         return _record(given, conditional=True)
 
     return jax.lax.map(one, (keys, points), batch_size=at_once)
+
+
+_PROGRAMS = {
+    jit: (jit(_runs), jit(_conditional_runs)) for jit in (eqx.filter_jit, brief)
+}
 
 
 def _record(particles: Particles, *, conditional: bool = False) -> Record:

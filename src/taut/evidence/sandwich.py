@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from .brief import brief
 from .calibrate import calibrate
 from .draws import Nuts, flattened, unconstrained_draws
 from .fit import Fit, by_population, laplace, moments, starts
@@ -149,7 +150,7 @@ def _fit(key, problem: Problem, target: LogJoint, num: int) -> Fit | None:
         )
     skey, pkey = jr.split(key)
     value = float(target.log_prob(key, first))
-    many = jax.jit(jax.vmap(lambda u: target.log_prob(key, u)))
+    many = brief(jax.vmap(lambda u: target.log_prob(key, u)))
     points = starts(skey, first, num)
     values = np.asarray(many(points), float)
     if not np.any(np.isfinite(values)):

@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from .brief import brief
 from .draws import Draws, Nuts, diagnosed, nuts, unconstrained_draws
 from .fit import Fit
 from .guards import missed_modes
@@ -70,10 +71,10 @@ def find_source(
 ) -> Source:
     exact = problem.exact
     if exact is not None:
-        sample = jax.jit(jax.vmap(lambda k: target.unconstrain(exact(k))))
-        early = np.asarray(sample(jr.split(jr.fold_in(key, 0), _EXACT)))
-        late = np.asarray(sample(jr.split(jr.fold_in(key, 1), runs)))
-        return Source(early, late, CERTIFIED)
+        sample = brief(jax.vmap(lambda k: target.unconstrain(exact(k))))
+        keys = [jr.split(jr.fold_in(key, i), n) for i, n in enumerate((_EXACT, runs))]
+        both = np.asarray(sample(jnp.concatenate(keys)))  # one program for both
+        return Source(both[:_EXACT], both[_EXACT:], CERTIFIED)
     if draws is None or (isinstance(draws, Nuts) and problem.gradient_free):
         return Source(None, None, ASYMPTOTIC)
     if isinstance(draws, Nuts):
