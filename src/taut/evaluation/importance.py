@@ -1,5 +1,6 @@
 """Both ends by importance sampling, for any density."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -48,12 +49,17 @@ def _lower(target, model, keys, xs, num, chunk):
         score = lambda key: aimed.log_prob(key, x)
         return weigh(map_particles(score, chunk)(particle_keys(skey, num)))
 
-    return jax.lax.map(lambda kx: one(*kx), (keys, xs), batch_size=_together(num))
+    return jax.lax.map(
+        lambda kx: one(*kx), (keys, xs), batch_size=_together(len(xs), num)
+    )
 
 
-def _together(num: int) -> int:
-    """Examples at once, so that about a thousand scores are."""
-    return max(1, 1024 // num)
+def _together(count: int, num: int) -> int:
+    """Examples at once, so that about a thousand scores are; all batches alike if they
+    can be, since XLA compiles a smaller last one apart.
+    """
+    batches = math.ceil(count / max(1, 1024 // num))
+    return math.ceil(count / batches)
 
 
 def both_ends(
@@ -88,4 +94,4 @@ def _both(density, keys, num, chunk):
         above = jnp.concatenate([first[None], scores[num:]])
         return x, log_mean_exp(scores[:num]), log_mean_exp(above)
 
-    return jax.lax.map(one, keys, batch_size=_together(2 * num))
+    return jax.lax.map(one, keys, batch_size=_together(len(keys), 2 * num))

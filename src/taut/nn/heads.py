@@ -5,6 +5,7 @@ a scalar energy.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -135,3 +136,13 @@ class Energy(eqx.Module):
                 "Give its last layer size 1."
             )
         return jnp.reshape(out, ())
+
+
+class Raised(eqx.Module):
+    """An energy and a constant, trained with it."""
+
+    energy: Callable[[Any], Float[Array, ""]]
+    by: Float[Array, ""]
+
+    def __call__(self, x: Any) -> Float[Array, ""]:
+        return self.energy(x) + self.by

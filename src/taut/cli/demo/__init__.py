@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..options import parse
 from ..progress import progress
-from .common import NUM, Options, Trained
+from .common import PRIOR_NUM, Options, Trained
 from .digits import digit_model
 from .page import report, show, summarise
 from .plane import PLANE, plane_model
@@ -22,7 +22,7 @@ def run(argv: Sequence[str]) -> None:
     }
     makers |= {
         name: functools.partial(digit_model, options, name, num)
-        for name, num in (("VAE, Gaussian prior", None), ("VAE, SNIS prior", NUM))
+        for name, num in (("VAE, Gaussian prior", None), ("VAE, SNIS prior", PRIOR_NUM))
     }
     found: dict[str, Trained] = {}
     with progress("taut demo", len(makers), quiet=options.quiet) as update:

@@ -10,7 +10,8 @@ from ...core.density import AbstractDensity
 from ...evaluation import both_ends, gather, summary
 from ...report import Row
 
-NUM = 128  # proposals of SNIS, TRS and LARS
+NUM = 512  # proposals of SNIS, TRS and LARS in the plane
+PRIOR_NUM = 128  # of the SNIS prior of digits
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Options:
 
     out: Path = Path("taut-demo")
     """Where index.html and summary.json go."""
-    steps: int = 2500
-    """Training steps of each model."""
+    steps: int = 3000
+    """Training steps of a model in the plane; those of digits take half of them."""
     seed: int = 0
     """Decides every random number."""
     json: bool = False

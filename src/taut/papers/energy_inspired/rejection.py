@@ -1,8 +1,7 @@
 """Rejection: TRS on both its bounds, and LARS, which has none."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -16,6 +15,7 @@ from ...core.numerics import log_mean_exp
 from ...densities.indexed_rejection import IndexedTruncatedRejection, index_summed
 from ...densities.resampled import Resampled, smoothed
 from ...densities.truncated_rejection import TruncatedRejection, log_reject
+from ...nn.heads import Raised
 from .ancestral import Unbounded
 from .law import AbstractBounded, AbstractLaw
 
@@ -43,16 +43,6 @@ class _Rotated(AbstractTarget):
         return model.proposal.log_prob(key, x) + log_mean_exp(ratios(orders))
 
 
-class _Raised(eqx.Module):
-    """An energy and a constant."""
-
-    energy: Callable[[Any], Float[Array, ""]]
-    by: Float[Array, ""]
-
-    def __call__(self, x):
-        return self.energy(x) + self.by
-
-
 @dataclass(frozen=True)
 class TRS(AbstractBounded):
     """Truncated rejection sampling, trained on our tighter bound: the number of
@@ -68,7 +58,7 @@ class TRS(AbstractBounded):
     def build(self, proposal, energy, *, key):
         made = energy(key=key)
         if self.raised:
-            made = _Raised(made, jnp.asarray(self.raised))
+            made = Raised(made, jnp.asarray(self.raised))
         return TruncatedRejection(proposal, made, self.num)
 
     def aim(self, model, state, key):
