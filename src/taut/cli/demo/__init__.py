@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,10 @@ from .plane import PLANE, plane_model
 
 def run(argv: Sequence[str]) -> None:
     options = parse(Options, argv, "taut demo")
+    # Models as small as these take longer to compile than to train. XLA reads this at
+    # its first program, and a level that is given already comes later and wins.
+    given = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=1 {given}"
     start = time.monotonic()
     makers: dict[str, Callable[[], Trained]] = {
         name: functools.partial(plane_model, options, name, make)

@@ -21,7 +21,7 @@ class Options:
     out: Path = Path("taut-demo")
     """Where index.html and summary.json go."""
     steps: int = 3000
-    """Training steps of a model in the plane; those of digits take half of them."""
+    """Training steps of each model."""
     seed: int = 0
     """Decides every random number."""
     json: bool = False
@@ -37,6 +37,7 @@ class Trained:
     row: Row
     history: list[dict[str, Any]]
     model: Any
+    draws: np.ndarray
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
@@ -44,7 +45,10 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     return told["mean"], told["se_examples"]
 
 
-def with_upper(row: Row, key, model: AbstractDensity, count: int, num: int) -> Row:
-    """The row with both ends on examples simulated from the model itself."""
-    _, lower, upper = gather(list(both_ends(key, model, count, num, block=count)))
-    return replace(row, simulated_lower=float(lower.mean()), upper=float(upper.mean()))
+def with_upper(
+    row: Row, key, model: AbstractDensity, count: int, num: int
+) -> tuple[Row, np.ndarray]:
+    """The row with both ends on examples simulated from the model itself, and these."""
+    draws, lower, upper = gather(list(both_ends(key, model, count, num, block=count)))
+    ends = {"simulated_lower": float(lower.mean()), "upper": float(upper.mean())}
+    return replace(row, **ends), draws

@@ -61,22 +61,20 @@ def digit_model(options: Options, name: str, num: int | None) -> Trained:
         value = marginal.sampler(x).run(context.key, target).log_z
         return -value, {"bound": value}
 
-    steps = max(1, options.steps // 2)
     result: FitResult = fit(
         fkey,
         model,
-        Phase(loss, optax.adam(optax.cosine_decay_schedule(4e-3, steps))),
+        Phase(loss, optax.adam(optax.cosine_decay_schedule(4e-3, options.steps))),
         jnp.asarray(train.images),
         prepare=prepare,
-        steps=steps,
+        steps=options.steps,
         batch_size=128,
-        report_every=max(1, steps // 60),
+        report_every=max(1, options.steps // 60),
     )
     at = lambda model, key: model.given(Frozen(model.prior, key))
     xs = transforms.fixed_binarisation(test)
     end = gather(list(lower_end(tkey, at, result.params, xs, 50, block=1000)))
     row = Row(name, *mean_and_error(end.value))
     marginal = result.params.given(result.params.prior)
-    return Trained(
-        with_upper(row, skey, marginal, 100, 100), result.history, result.params
-    )
+    row, draws = with_upper(row, skey, marginal, 100, 100)
+    return Trained(row, result.history, result.params, draws)

@@ -36,7 +36,7 @@ def report(found: dict[str, Trained], options: Options) -> str:
     centres = (GRID[1:] + GRID[:-1]) / 2
     points = jnp.stack(jnp.meshgrid(centres, centres), -1).reshape(-1, 2)
     truth = np.exp(jax.jit(jax.vmap(target.log_density))(points)).reshape(60, 60)
-    pictures = {"target": truth} | {n: picture(found[n].model) for n in plane}
+    pictures = {"target": truth} | {n: picture(found[n].draws) for n in plane}
     vae = found[digits[-1]].model
     joint = Joint(vae.prior, vae.likelihood)
     draw = eqx.filter_jit(lambda joint, keys: jax.vmap(joint.sample)(keys))

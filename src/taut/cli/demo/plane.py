@@ -30,7 +30,8 @@ from .common import NUM, Options, Trained, mean_and_error, with_upper
 RATE = 1e-2  # high, for few steps; falls to zero along a cosine
 # Added to the energies of TRS and LARS: an acceptance rate that starts low can grow
 # anywhere, one near a half waits on a plateau.
-RAISED = jnp.array(3.0)
+RAISED = 3.0
+DRAWS = 10_000  # of each law: for its picture, and for both its ends
 GRID = np.linspace(-2.0, 2.0, 61)
 
 
@@ -38,8 +39,12 @@ def snis(proposal, key):
     return SelfNormalized(proposal, toy_energy(key=key), NUM)
 
 
+def raised(key):
+    return Raised(toy_energy(key=key), jnp.array(RAISED))
+
+
 def trs(proposal, key):
-    return TruncatedRejection(proposal, Raised(toy_energy(key=key), RAISED), NUM)
+    return TruncatedRejection(proposal, raised(key), NUM)
 
 
 def his(proposal, key):
@@ -51,7 +56,7 @@ def his(proposal, key):
 
 
 def lars(proposal, key):
-    return Resampled(proposal, Raised(toy_energy(key=key), RAISED), NUM)
+    return Resampled(proposal, raised(key), NUM)
 
 
 PLANE = {"SNIS": snis, "TRS": trs, "HIS": his, "LARS": lars}
@@ -87,7 +92,7 @@ def plane_model(options: Options, name: str, make: Callable) -> Trained:
         model,
         phase,
         lambda key: target.draw(key),
-        state=None if bound else jax.nn.sigmoid(-RAISED),
+        state=None if bound else jax.nn.sigmoid(jnp.array(-RAISED)),
         steps=options.steps,
         batch_size=128,
         report_every=max(1, options.steps // 60),
@@ -98,10 +103,12 @@ def plane_model(options: Options, name: str, make: Callable) -> Trained:
     end = gather(list(lower_end(ekey, at, trained, xs, 4, block=500)))
     row = Row(name, *mean_and_error(end.value), exact=exact_mean(result.params, xs))
     if bound:
-        row = with_upper(row, skey, result.params, 1000, 1)
+        row, draws = with_upper(row, skey, result.params, DRAWS, 1)
     else:
         row = replace(row, note="an estimate, not a bound")
-    return Trained(row, result.history, result.params)
+        sample = jax.jit(jax.vmap(result.params.sample))
+        draws = np.asarray(sample(jr.split(skey, DRAWS)))
+    return Trained(row, result.history, result.params, draws)
 
 
 @functools.cache
@@ -137,8 +144,7 @@ def _closed_form(model: TruncatedRejection | Resampled, xs: Any) -> Any:
     return jnp.mean(jax.vmap(one)(xs))
 
 
-def picture(model: Any) -> np.ndarray:
+def picture(draws: np.ndarray) -> np.ndarray:
     """The learned density on a grid, from its own draws."""
-    draws = jax.jit(jax.vmap(model.sample))(jr.split(jr.key(1), 10_000))
-    x, y = np.asarray(draws).T
+    x, y = draws.T
     return np.histogram2d(y, x, bins=GRID, density=True)[0]
