@@ -19,9 +19,6 @@ from taut.kernels.metropolis import accept
 from taut.kernels.step_size import step_size_at
 
 EXACT = [name for name, row in references.table().items() if row["kind"] == "exact"]
-# One exact draw in many lies in a neck that the chains cannot leave, and outweighs all
-# others; sixteen runs seldom meet it: known, measured and in the docs.
-NECKS = ["brownian-motion"]
 
 
 def runs_of(name, *, seeds, **more):
@@ -29,10 +26,9 @@ def runs_of(name, *, seeds, **more):
         problem = references.load(name)
     except MissingData as missing:
         pytest.skip(str(missing))
-    method, length, moves = short(name)
-    low, high = frozen_runs(
-        jr.key(0), problem, method, length, seeds=seeds, moves=moves, **more
-    )
+    method, length, moves, runs = short(name)
+    given = {"seeds": seeds, "runs": runs, "moves": moves} | more
+    low, high = frozen_runs(jr.key(0), problem, method, length, **given)
     return problem.log_z, low, high
 
 
@@ -101,6 +97,4 @@ def test_exact_draws_are_needed():
 @pytest.mark.parametrize("name", EXACT)
 def test_coverage_over_200_seeds(name):
     found = coverage(*runs_of(name, seeds=200))
-    assert found.wide == 0, found
-    if name not in NECKS:
-        assert found.kept, found
+    assert found.kept, found

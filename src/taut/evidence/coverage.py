@@ -36,17 +36,21 @@ _HMC = partial(moves, gradient_free=False)
 
 
 class Short(NamedTuple):
-    """A method, its length, and what moves its particles in so many dimensions."""
+    """A method, its length, what moves its particles in so many dimensions, and how
+    many runs an interval comes from.
+    """
 
     method: Callable[..., Method]
     length: int
     moves: Callable[[int], Moves] = _HMC
+    runs: int = 16
 
 
 # Short on purpose: gaps that can be seen, and weights with tails. Where exact draws lie
-# in narrow necks, HMC of one step size per temperature cannot lead back out of them.
+# in narrow necks, HMC of one step size per temperature cannot lead back out of them: a
+# kernel that can, or as many runs as meet several necks, each shorter.
 SHORT = {
-    "brownian-motion": Short(annealed, 32),
+    "brownian-motion": Short(annealed, 8, runs=640),
     "kalman": Short(annealed, 16),
     "probabilistic-pca": Short(annealed, 16),
     "funnel": Short(annealed, 32, local_moves),
