@@ -43,6 +43,9 @@ def _drawn(
     for name, (x, y) in lines.items():
         axis.plot(x, y, marker="o", markersize=3, label=name)
     axis.set_xscale("log")
+    measured = sorted({x for xs, _ in lines.values() for x in xs})
+    axis.set_xticks(measured, [f"{x:,}" for x in measured])
+    axis.minorticks_off()
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
     axis.legend(fontsize=8, frameon=False)
