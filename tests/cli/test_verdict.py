@@ -18,6 +18,7 @@ def test_a_narrow_gap_is_long_enough():
     assert found["enough"]
     assert "long enough: within 1 nats" in found["verdict"]
     assert found["gap"]["mean"] == pytest.approx(0.15)
+    assert judged(np.zeros(4))["enough"]  # a perfect guide: no gap, and no error
 
 
 def test_a_wide_gap_says_by_how_much():

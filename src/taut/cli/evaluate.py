@@ -44,8 +44,8 @@ SIMULATED = 100  # examples that `--sandwich` asks for where the preset has fewe
 RECORDS = {"iwae": "evaluation", "ais": "evaluation_ais"}  # in the run's summary
 # The options that decide numbers; the others (`chunk`, say) do not.
 DECIDING = (
-    "images", "samples", "simulated", "simulated_samples", "temperatures", "chains",
-    "leapfrogs", "seed",
+    "images", "samples", "simulated", "sandwich", "simulated_samples", "temperatures",
+    "chains", "leapfrogs", "seed",
 )  # fmt: skip
 
 
@@ -283,10 +283,8 @@ def _annealed(
         sides = watched("simulated", count, both)
         harmonic, invalid = sides.pop("harmonic"), int(np.sum(sides.pop("invalid")))
         # The gap of annealing falls as one over the number of temperatures.
-        longer = lambda ratio: (
-            f"about {rounded_up(temperatures * ratio):,} temperatures"
-        )
-        judged = sandwiched(**sides, tolerance=options.tolerance, cure=longer)
+        cure = lambda by: f"about {rounded_up(temperatures * by):,} temperatures"
+        judged = sandwiched(**sides, tolerance=options.tolerance, cure=cure)
         told["simulated"] = judged | {
             "upper_harmonic": summary(harmonic),
             "invalid_chains": invalid,

@@ -26,7 +26,8 @@ def sandwiched(
     broken = int(np.sum(np.isnan(lower) | np.isnan(upper)))
     lower, upper = lower[~useless], upper[~useless]
     left_out, gap = int(np.sum(useless)), summary(upper - lower)
-    most = gap["mean"] + 2 * (gap["se_examples"] or np.inf)
+    error = gap["se_examples"]  # none where there are fewer than two examples
+    most = gap["mean"] + 2 * (np.inf if error is None else error)
     enough = bool(most <= tolerance) and not left_out
     if broken:
         verdict = f"none: NaN at {broken} examples"
