@@ -33,7 +33,7 @@ RANK = {
     "cli": 4,
 }
 # Modules at the top that others stand on, or that stand on everything.
-RANK |= {"schedules": 0.5, "distributed": 0.5, "leave_one_out": 0.5}
+RANK |= {"brief": 0.5, "schedules": 0.5, "distributed": 0.5, "leave_one_out": 0.5}
 RANK |= {"rundir": 1.5, "tensorboard": 1, "evaluation": 2}
 
 # The most that a file may hold, and the core's budget of code.

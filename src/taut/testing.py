@@ -30,6 +30,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .brief import brief
 from .core.checks import check_at_least, check_scalar, particle_keys, split
 from .core.density import AbstractDensity, AbstractTarget
 from .core.sampler import AbstractSampler
@@ -124,8 +125,7 @@ def _compiled(sides: Callable, args: Any, key: PRNGKeyArray, num: int) -> Any:
     check_at_least("num", num, _CHUNK)
     dynamic, static = eqx.partition(args, eqx.is_array)
 
-    # One program, run once: compiled quickly rather than well.
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @brief
     def compute(dynamic, key):
         fkey, *keys = split(key, 3)
         make, explain = sides(*eqx.combine(dynamic, static), fkey)

@@ -14,8 +14,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, multivariate_t
 
+from ..brief import brief
 from ..core.density import AbstractTarget
-from .brief import brief
 
 _LEAST_SHARE = 20.0  # nats below the best mode at which a mode is forgotten
 _MOST_MODES = 8

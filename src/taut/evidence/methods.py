@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..brief import brief
 from ..core.density import AbstractExact, AbstractTarget
 from ..core.sampler import AbstractSampler
 from ..densities.exact import Exact
@@ -20,7 +21,6 @@ from ..samplers.annealed import Annealed
 from ..samplers.importance import Importance
 from ..samplers.smc import SMC
 from .adapt import Schedule, adapt
-from .brief import brief
 from .fit import Fit
 from .runs import BLOCK
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.linalg import solve_triangular
 
+from ..brief import brief
 from ..core.density import AbstractTarget
-from .brief import brief
 from .fit import Fit
 
 _ROUNDS = 8

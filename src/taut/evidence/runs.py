@@ -9,13 +9,13 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..brief import brief
 from ..core.density import AbstractTarget
 from ..core.numerics import log_mean_exp
 from ..core.particles import Particles
 from ..core.sampler import AbstractSampler
 from ..samplers.chain import Annealing
 from ..samplers.smc import Sequential
-from .brief import brief
 
 BLOCK = 16
 

@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from .brief import brief
+from ..brief import brief
 from .calibrate import calibrate
 from .draws import Nuts, flattened, unconstrained_draws
 from .fit import Fit, by_population, laplace, moments, starts

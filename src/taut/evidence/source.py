@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from .brief import brief
+from ..brief import brief
 from .draws import Draws, Nuts, diagnosed, nuts, unconstrained_draws
 from .fit import Fit
 from .guards import missed_modes
