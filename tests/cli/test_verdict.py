@@ -35,6 +35,12 @@ def test_a_gap_that_is_small_by_chance_is_not_enough():
     assert not found["enough"]
 
 
+def test_ends_that_cross_are_not_trusted():
+    found = judged(np.array([-5.0, -5.1, -5.2, -5.1]))
+    assert not found["enough"]
+    assert "the ends cross" in found["verdict"]
+
+
 def test_infinite_ends_are_counted_and_one_example_judges_nothing():
     lower = np.array([-3.0, -np.inf, -5.0])
     found = judged(np.array([0.1, 0.1, 0.1]), lower=lower)

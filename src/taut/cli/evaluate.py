@@ -288,6 +288,7 @@ def _annealed(
         told["simulated"] = judged | {
             "upper_harmonic": summary(harmonic),
             "invalid_chains": invalid,
+            "enough": judged["enough"] and not invalid,
             "verdict": lowered(judged["verdict"], invalid),
         }
     return found["value"], found["error"], told
