@@ -138,7 +138,7 @@ def finite_chain_case(sampler):
     target = taut.Conditioned(finite_chain(), jnp.array([[1.0], [0.0], [1.0]]))
     grid = jnp.meshgrid(*[jnp.arange(p.STATES)] * 3, indexing="ij")
     paths = jnp.stack(grid, -1).reshape(-1, 3)
-    logits = jax.vmap(lambda z: target.log_prob(jr.key(0), z))(paths)
+    logits = jax.jit(jax.vmap(lambda z: target.log_prob(jr.key(0), z)))(paths)
 
     def posterior(key):
         i = jr.categorical(key, logits)

@@ -9,16 +9,20 @@ import pytest
 from taut import DiscretizedLogistic
 
 
+@jax.jit
 def log_probs(loc, log_scale):
     make = lambda loc, log_scale: DiscretizedLogistic(loc, log_scale)
     pixel = lambda x: make(jnp.asarray(loc), jnp.asarray(log_scale)).log_density(x)
     return jax.vmap(pixel)(jnp.arange(256.0))
 
 
+slopes_of_log_probs = jax.jit(jax.jacrev(log_probs, (0, 1)))
+
+
 @pytest.mark.parametrize("loc", [-0.5, 0.0, 0.3, 1.0, 2.0])
 @pytest.mark.parametrize("log_scale", [-8.0, -3.0, 0.0, 4.0])
 def test_sums_to_one(loc, log_scale):
-    assert jnp.allclose(jnp.sum(jnp.exp(log_probs(loc, log_scale))), 1.0, atol=1e-12)
+    assert np.isclose(np.sum(np.exp(log_probs(loc, log_scale))), 1.0, atol=1e-12)
 
 
 def test_edges_take_the_tails():
@@ -38,20 +42,21 @@ def test_extreme_scales(loc, log_scale, float32):
     parameters = jnp.float32(loc), jnp.float32(log_scale)
     values = log_probs(*parameters)
     assert values.dtype == jnp.float32
-    assert jnp.all(jnp.isfinite(values))
-    assert jnp.all(values <= 0)
-    slopes = jax.jacrev(log_probs, (0, 1))(*parameters)
-    assert all(jnp.all(jnp.isfinite(slope)) for slope in slopes)
+    assert np.all(np.isfinite(values))
+    assert np.all(np.asarray(values) <= 0)
+    slopes = slopes_of_log_probs(*parameters)
+    assert all(np.all(np.isfinite(slope)) for slope in slopes)
 
 
 def test_gradient():
     """Both branches of `log(1 - e^-y)` have the right slope."""
-    at = lambda log_scale: log_probs(0.37, log_scale)
+    at = jax.jit(lambda log_scale: log_probs(0.37, log_scale))
+    slope = jax.jit(jax.jacfwd(at))
     for log_scale in (-7.0, -5.0, -1.0):
         step = 1e-5
-        found = jax.jacfwd(at)(log_scale)
+        found = slope(log_scale)
         known = (at(log_scale + step) - at(log_scale - step)) / (2 * step)
-        assert jnp.allclose(found, known, rtol=1e-5, atol=1e-5)
+        assert np.allclose(found, known, rtol=1e-5, atol=1e-5)
 
 
 def test_bytes_are_levels():

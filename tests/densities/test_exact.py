@@ -12,7 +12,7 @@ from taut import Exact
 
 def test_batch_dimensions_are_the_event(getkey):
     density = Exact(npd.MultivariateNormal(jnp.zeros((3, 2)), jnp.eye(2)))
-    x, log_prob = density.sample_and_log_prob(getkey())
+    x, log_prob = eqx.filter_jit(density.sample_and_log_prob)(getkey())
     assert density.shape == x.shape == (3, 2)
     standard = taut.StandardNormal((3, 2))
     assert jnp.allclose(log_prob, standard.log_density(x))

@@ -146,6 +146,7 @@ def test_proposal_learns_by_path(getkey):
     """With reparameterised points the gradient is that of the bound."""
     keys = jr.split(getkey(), 100)
 
+    @jax.jit
     def bound(loc):
         density = SelfNormalized(
             taut.Normal(loc, jnp.zeros(())), lambda x: 0.5 * x**2, 4
@@ -154,7 +155,7 @@ def test_proposal_learns_by_path(getkey):
 
     step, loc = 1e-5, jnp.array(0.3)
     known = (bound(loc + step) - bound(loc - step)) / (2 * step)
-    assert jnp.allclose(jax.grad(bound)(loc), known, rtol=1e-6)
+    assert jnp.allclose(jax.jit(jax.grad(bound))(loc), known, rtol=1e-6)
 
 
 def test_zero_weights_are_no_nan(getkey):

@@ -45,11 +45,11 @@ def test_moments_of_the_draws(density, ceiling, extent):
     """Against the density on a grid: first and second moments of x, y and radius."""
     side = jnp.linspace(-extent, extent, 401)[:-1] + extent / 400
     points = jnp.stack(jnp.meshgrid(side, side), -1).reshape(-1, 2)
-    mass = jnp.exp(jax.vmap(density.log_density)(points))
+    mass = jnp.exp(jax.jit(jax.vmap(density.log_density))(points))
     radius = lambda x: jnp.linalg.norm(x, axis=-1, keepdims=True)
     features = lambda x: jnp.concatenate([x, x**2, radius(x), x[:, :1] * x[:, 1:]], 1)
     known = mass @ features(points) / jnp.sum(mass)
-    found = features(jax.vmap(density.draw)(jr.split(jr.key(2), 20_000)))
+    found = features(jax.jit(jax.vmap(density.draw))(jr.split(jr.key(2), 20_000)))
     error = jnp.std(found, 0) / 20_000**0.5
     assert jnp.all(jnp.abs(jnp.mean(found, 0) - known) < 5 * error + 1e-3)
 

@@ -1,5 +1,6 @@
 """Gradients of draws that share a root, on a scalar fixture of three branches."""
 
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
@@ -162,6 +163,7 @@ def test_the_published_rule_is_biased(power, truth):
 def test_same_values(power, shared, getkey):
     key, target = getkey(), problem(taut.EqualWeights(), taut.root_reparam)[1]
 
+    @partial(jax.jit, static_argnums=0)
     def value(draw):
         sampler, _ = problem(taut.PowerWeights(power), draw)
         apart = taut.Hierarchical(
@@ -198,6 +200,7 @@ def test_roots_apart_hold_parameters_of_plain_functions():
     """The same gradient, draw by draw, whether a module or a closure has them."""
     sampler, target = problem(taut.EqualWeights(), taut.root_dreg)
 
+    @partial(jax.jit, static_argnums=0)
     def slope(form, key):
         def bound(branch):
             given = (sampler.root, form(branch), sampler.reverse, 3)
@@ -206,9 +209,9 @@ def test_roots_apart_hold_parameters_of_plain_functions():
 
         return flat(eqx.filter_grad(bound)(sampler.branch))
 
+    module_form, closure_form = lambda b: b, lambda b: lambda root: b(root)
     for key in jr.split(jr.key(3), 3):
-        module = slope(lambda branch: branch, key)
-        closure = slope(lambda branch: lambda root: branch(root), key)
+        module, closure = slope(module_form, key), slope(closure_form, key)
         assert jnp.allclose(module, closure, rtol=1e-9), (module, closure)
 
 

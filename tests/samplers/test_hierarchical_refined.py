@@ -55,10 +55,12 @@ def refiner():
 
 def test_all_particles_of_all_branches():
     q = lambda density: taut.Importance(density, 3)
-    particles = taut.HierarchicalRefined(hierarchy(), q).run(jr.key(0), target())
+    sampler = taut.HierarchicalRefined(hierarchy(), q)
+    particles = eqx.filter_jit(sampler.run)(jr.key(0), target())
     assert particles.value.shape == (6, 1)
     assert particles.log_weight.shape == (6,)
-    expected = jax.vmap(lambda z: target().log_prob(jr.key(0), z))(particles.value)
+    score = jax.jit(jax.vmap(lambda z: target().log_prob(jr.key(0), z)))
+    expected = score(particles.value)
     assert jnp.allclose(particles.log_target, expected)
 
 
@@ -98,8 +100,9 @@ def test_a_reverse_model_that_is_only_estimated_is_refused():
     law = taut.Normal(jnp.zeros(1), jnp.zeros(1))
     mixed = lambda z: SemiImplicit(law, lambda u: taut.Normal(u, jnp.zeros(1)), 2)
     given = taut.Hierarchical(base.root, base.branch, mixed, 2)
+    sampler = taut.HierarchicalRefined(given, moved)
     with pytest.raises(TypeError, match="only estimated"):
-        taut.HierarchicalRefined(given, moved).run(jr.key(0), target())
+        eqx.filter_eval_shape(sampler.run, jr.key(0), target())
 
 
 # -- flows ----------------------------------------------------------------------------
