@@ -32,11 +32,23 @@ class Bernoulli(AbstractExact[Array]):
     def log_density(self, x):
         check_shape("Bernoulli", self.shape, self.logits, x)
         x = jnp.asarray(x, self.logits.dtype)
-        largest = float(jnp.finfo(x.dtype).max)
-        logits = jnp.clip(self.logits, -largest, largest)  # zero times infinity is zero
-        log_probs = x * logits - jax.nn.softplus(logits)
-        coin = (x == 0) | (x == 1) | jnp.isnan(x)  # a NaN stays visible
-        return jnp.sum(jnp.where(coin, log_probs, -jnp.inf))
+        coins = jnp.all((x == 0) | (x == 1) | jnp.isnan(x))  # a NaN stays visible
+        # log sigmoid(l) of a one, log sigmoid(-l) of a zero
+        log_prob = jnp.sum(_log_sigmoid((2 * x - 1) * self.logits))
+        return jnp.where(coins, log_prob, -jnp.inf)
+
+
+# As in `jax.nn`, but one exponential and no branches, and its slope one exponential
+# more: this is the innermost loop of annealing.
+@jax.custom_jvp
+def _log_sigmoid(x):
+    return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+@_log_sigmoid.defjvp
+def _log_sigmoid_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return _log_sigmoid(x), jax.nn.sigmoid(-x) * dx
 
 
 class Categorical(AbstractExact[Int[Array, ""]]):

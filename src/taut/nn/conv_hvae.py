@@ -22,6 +22,7 @@ from .heads import (
     clamped_log_scale,
     mean_logits,
 )
+from .linear import Linear
 from .mlp import MLP, Chain, glorot, identity, linear
 
 KERNEL, STRIDE, CHANNELS = (4, 4), (2, 2), 32
@@ -52,7 +53,7 @@ class LowerEncoder(eqx.Module):
     """`q(z1 | x, z2)`: features of both, side by side, through one hidden layer."""
 
     features: ConvFeatures
-    upper: eqx.nn.Linear
+    upper: Linear
     net: MLP
 
     def __init__(
@@ -80,9 +81,9 @@ class LowerEncoder(eqx.Module):
 class ConvUp(eqx.Module):
     """The decoder's map from `(z1, z2)` to 28x28: dense, then transposed layers."""
 
-    lower: eqx.nn.Linear
-    upper: eqx.nn.Linear
-    dense: eqx.nn.Linear
+    lower: Linear
+    upper: Linear
+    dense: Linear
     convs: tuple[ConvTranspose2d, ConvTranspose2d, ConvTranspose2d]
 
     def __init__(self, latent: int = 50, *, key: PRNGKeyArray):

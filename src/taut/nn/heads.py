@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .constant import Constant
+from .linear import Linear
 
 LocLogScale = tuple[Float[Array, "..."], Float[Array, "..."]]
 
@@ -70,8 +71,8 @@ class TwoHeadedEncoder(eqx.Module):
     """A diagonal normal with a linear head each for location and log scale."""
 
     body: Callable
-    loc: eqx.nn.Linear
-    log_scale: eqx.nn.Linear
+    loc: Linear
+    log_scale: Linear
 
     def __call__(self, x: Float[Array, "..."]) -> LocLogScale:
         h = self.body(x)

@@ -10,8 +10,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .conv import Conv2d, ConvTranspose2d
+from .linear import Linear
 
-Layer = TypeVar("Layer", eqx.nn.Linear, Conv2d, ConvTranspose2d)
+Layer = TypeVar("Layer", Linear, Conv2d, ConvTranspose2d)
 Start = Callable[..., Layer]
 
 
@@ -86,11 +87,9 @@ class MLP(eqx.Module):
         return self.chain(jnp.ravel(x))
 
 
-def linear(
-    size: int, out: int, start: Start = glorot, *, key: PRNGKeyArray
-) -> eqx.nn.Linear:
+def linear(size: int, out: int, start: Start = glorot, *, key: PRNGKeyArray) -> Linear:
     """A dense layer whose weights begin as `start` says."""
     if size < 1 or out < 1:
         raise ValueError(f"a dense layer needs positive sizes; got {size} to {out}.")
     built, begun = jr.split(key)
-    return start(eqx.nn.Linear(size, out, key=built), key=begun)
+    return start(Linear(size, out, key=built), key=begun)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .conv import Conv2d
 from .gated_layer import GatedLayer
+from .linear import Linear
 from .mlp import he_normal, linear
 
 KERNELS = (9, 9, 9, 7, 7, 7, 5, 5, 5, 3, 3, 3)
@@ -29,7 +30,7 @@ class PixelCNN(eqx.Module):
     stacked parameters.
     """
 
-    spread: eqx.nn.Linear
+    spread: Linear
     first: GatedLayer
     groups: tuple[GatedLayer, ...]
     last: Conv2d

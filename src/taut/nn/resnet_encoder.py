@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..core.checks import check_at_least
 from .batch_norm import BatchNorm, Moments, Statistics, moments_across
 from .conv import Conv2d, valid
+from .linear import Linear
 from .mlp import he_normal, linear
 
 Map = Float[Array, "height width channels"]
@@ -52,8 +53,8 @@ class ResNetEncoder(eqx.Module):
 
     blocks: tuple[ResidualBlock, ...]
     halvings: tuple[Conv2d, ...]
-    loc: eqx.nn.Linear
-    log_variance: eqx.nn.Linear
+    loc: Linear
+    log_variance: Linear
     shape: tuple[int, int, int] = eqx.field(static=True)
     unit: float = eqx.field(static=True)
 

@@ -15,6 +15,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .conv import Pair, convolve
+from .linear import Linear
 from .mlp import linear
 
 Op = Callable[[Array, Array], Array]
@@ -58,8 +59,8 @@ class ContextNorm(eqx.Module):
     """`scale(c) * op(x, unit(direction)) + shift(c)`, both linear in a context `c`."""
 
     direction: Float[Array, "*fan out"]
-    scale: eqx.nn.Linear
-    shift: eqx.nn.Linear
+    scale: Linear
+    shift: Linear
     op: Op = eqx.field(static=True)
 
     def __call__(
@@ -122,7 +123,7 @@ def _normed(op: Op, shape: tuple[int, ...], *, key: PRNGKeyArray) -> WeightNorm:
     return WeightNorm(direction, jnp.ones(out), bias, op)
 
 
-def _small(layer: eqx.nn.Linear, *, key: PRNGKeyArray) -> eqx.nn.Linear:
+def _small(layer: Linear, *, key: PRNGKeyArray) -> Linear:
     # weights N(0, 0.001 sd); the biases stay as built
     weight = 0.001 * jr.normal(key, layer.weight.shape)
     return eqx.tree_at(lambda layer: layer.weight, layer, weight)
