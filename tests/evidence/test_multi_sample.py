@@ -47,3 +47,10 @@ def test_a_guide_that_is_no_sampler_is_refused():
     guide = MultiSample(lambda num: taut.StandardNormal((DIM,)))
     with pytest.raises(TypeError, match="to be a sampler"):
         sandwich(references.load(PROBLEM), guide=guide, budget=1)
+
+
+def test_numbers_of_draws_are_checked():
+    with pytest.raises(ValueError, match="MultiSample: pilot must be an integer"):
+        MultiSample(refined, pilot=0)
+    with pytest.raises(ValueError, match="MultiSample: most must be .* at least 8"):
+        MultiSample(refined, most=4)

@@ -149,6 +149,9 @@ def test_hmc_with_a_scale_moves_in_those_units(getkey):
     sampler = taut.Annealed(proposal, taut.HMC(0.5, 3, jnp.ones(3)), [1.0])
     with pytest.raises(ValueError, match=r"shape \(2,\)"):
         sampler.run(key, target)
+    sampler = taut.Annealed(proposal, taut.HMC(0.5, 3, jnp.array([1.0, 0.0])), [1.0])
+    with pytest.raises(Exception, match="HMC: expected a `scale` that is positive"):
+        eqx.filter_jit(sampler.run)(key, target)
 
 
 @pytest.mark.parametrize("kernel", [taut.HMC(0.7, 2), taut.Langevin(0.5)])

@@ -68,3 +68,11 @@ def test_a_neck_is_left(kernel, leaves, getkey):
     for each in kernels[kernel]:
         v = walked(getkey(), each, starts, 100)[:, 0]
         assert (jnp.mean(v > -3.0) > 0.5) == leaves, jnp.mean(v > -3.0)
+
+
+@pytest.mark.parametrize("floor", [0.0, -1.0, float("nan")])
+def test_a_floor_that_is_not_positive_is_refused(floor):
+    q = taut.StandardNormal((2,))
+    sampler = taut.Annealed(q, taut.Curved(0.5, floor), [1.0])
+    with pytest.raises(Exception, match="Curved: `floor`"):
+        eqx.filter_jit(sampler.run)(jr.key(0), q)

@@ -44,8 +44,8 @@ SIMULATED = 100  # examples that `--sandwich` asks for where the preset has fewe
 RECORDS = {"iwae": "evaluation", "ais": "evaluation_ais"}  # in the run's summary
 # The options that decide numbers; the others (`chunk`, say) do not.
 DECIDING = (
-    "images", "samples", "simulated", "sandwich", "simulated_samples", "temperatures",
-    "chains", "leapfrogs", "seed",
+    "images", "samples", "simulated_samples", "temperatures", "chains", "leapfrogs",
+    "seed",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def evaluate(folder: Path, options: Options, bound: str = "iwae") -> dict[str, A
         state, settled = settings.settle(key, *parts)
         parts = model, state
     made_with = {name: asdict(options)[name] for name in DECIDING}
+    made_with["simulated"] = _simulated(settings, options)
     kept = Partial(
         folder / f"evaluation-partial-{bound}",
         made_with

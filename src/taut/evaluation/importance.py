@@ -59,7 +59,7 @@ def _together(count: int, num: int) -> int:
     can be, since XLA compiles a smaller last one apart.
     """
     batches = math.ceil(count / max(1, 1024 // num))
-    return math.ceil(count / batches)
+    return math.ceil(count / max(1, batches))
 
 
 def both_ends(

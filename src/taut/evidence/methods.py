@@ -103,9 +103,9 @@ def moves(dim: int, *, gradient_free: bool) -> Moves:
 
 
 def local_moves(dim: int) -> Moves:
-    """Steps as long as the curvature lets them be: two Hessians and a slope each."""
+    """Steps as long as the curvature lets them be: two Hessians and two slopes each."""
     name = "Metropolis with local curvature"
-    return Moves(Curved, 0.7, 0.6, 2 * dim + 1, name)
+    return Moves(Curved, 0.7, 0.6, 2 * dim + 2, name)
 
 
 def _along(schedule: Schedule, moves: Moves, length: int):

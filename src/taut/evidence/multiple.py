@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Array, Float
 
+from ..core.checks import check_at_least
 from ..core.sampler import AbstractSampler
 from .methods import Method
 from .runs import BLOCK
@@ -22,6 +23,10 @@ class MultiSample:
     build: Callable[[int], AbstractSampler[Float[Array, " D"]]]
     pilot: int = 8
     most: int = 10_000
+
+    def __post_init__(self):
+        check_at_least("MultiSample: pilot", self.pilot, 1)
+        check_at_least("MultiSample: most", self.most, self.pilot)
 
     def method(self) -> Method:
         kind = type(self.build(self.pilot))

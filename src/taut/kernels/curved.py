@@ -27,7 +27,9 @@ class Curved(AbstractKernel):
     reparameterised: ClassVar[bool] = False
 
     def init(self, path, position):
-        return path.value(position)
+        message = "Curved: `floor`, the least curvature that is believed, is positive."
+        floor = jnp.asarray(self.floor)
+        return path.value(eqx.error_if(position, ~(floor > 0), message))
 
     def forward(self, key, path, t, state):
         nkey, akey = split(key)

@@ -30,6 +30,11 @@ class HMC(AbstractKernel):
         check_at_least("HMC: leapfrogs", self.leapfrogs, 1)
 
     def init(self, path, position):
+        if self.scale is not None:
+            message = "HMC: expected a `scale` that is positive and finite throughout."
+            scale = path.ravel(self.scale)
+            wrong = ~(jnp.isfinite(scale) & (scale > 0))
+            position = eqx.error_if(position, wrong, message)
         return path.value_and_slope(position)
 
     def forward(self, key, path, t, state):
