@@ -14,7 +14,7 @@ def log_density(logit, x):
 
 @pytest.mark.parametrize("x", [0.0, 1.0])
 def test_value_and_slopes(x):
-    """Against the closed forms, in tails where a difference would have no digit left."""
+    """Against closed forms, in tails where a difference has no digit left."""
     logits = jnp.array([-700.0, -40.0, -1.5, 0.0, 0.3, 40.0, 700.0])
     sign = 2 * x - 1
     value = jax.jit(jax.vmap(log_density, (0, None)))(logits, x)
