@@ -14,7 +14,7 @@ from taut.nn import hierarchical, networks
 from taut.nn.constant import num_parameters, trainable
 from taut.nn.conv_hvae import conv_energy, conv_hvae
 from taut.nn.heads import BernoulliDecoder, Energy, clamped_log_scale
-from taut.nn.mlp import MLP
+from taut.nn.mlp import MLP, linear
 from taut.nn.proposals import LogWeights, Transition
 from taut.nn.residual import ResidualDecoder, ResidualEncoder
 
@@ -275,3 +275,9 @@ def test_bad_sizes_are_refused(normal):
         Energy(lambda x: x)(normal(2))
     with pytest.raises(ValueError, match="broadcast"):
         BernoulliDecoder(lambda z: z, (4,), np.zeros(3))
+
+
+def test_a_dense_layer_is_unbatched():
+    layer = linear(3, 2, key=jr.key(0))
+    with pytest.raises(ValueError, match=r"3 inputs met an array of shape \(5, 3\)"):
+        layer(jnp.zeros((5, 3)))

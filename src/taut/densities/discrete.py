@@ -1,11 +1,13 @@
 """Coins and categories."""
 
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
 from ..core.checks import check_shape
@@ -21,7 +23,7 @@ class Bernoulli(AbstractExact[Array]):
     discrete: ClassVar[bool] = True
 
     def __init__(self, logits: Float[Array, "*shape"]):
-        self.logits = jnp.asarray(logits)
+        self.logits = jnp.asarray(logits, jnp.result_type(logits, float))
         self.shape = self.logits.shape
 
     def draw(self, key):
@@ -32,23 +34,28 @@ class Bernoulli(AbstractExact[Array]):
     def log_density(self, x):
         check_shape("Bernoulli", self.shape, self.logits, x)
         x = jnp.asarray(x, self.logits.dtype)
-        coins = jnp.all((x == 0) | (x == 1) | jnp.isnan(x))  # a NaN stays visible
-        # log sigmoid(l) of a one, log sigmoid(-l) of a zero
-        log_prob = jnp.sum(_log_sigmoid((2 * x - 1) * self.logits))
-        return jnp.where(coins, log_prob, -jnp.inf)
+        coin = (x == 0) | (x == 1) | jnp.isnan(x)  # a NaN stays visible
+        return jnp.sum(jnp.where(coin, _log_prob(x, self.logits), -jnp.inf))
 
 
-# As in `jax.nn`, but one exponential and no branches, and its slope one exponential
-# more: this is the innermost loop of annealing.
+# One exponential and no branches, and one exponential more for the slope, where what
+# `jax.nn` has would be derived to three: this is the innermost loop of annealing.
 @jax.custom_jvp
-def _log_sigmoid(x):
-    return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
+def _log_prob(x, logits):
+    """`x l - softplus(l)`, of a coin: `log sigmoid(l)` of a one, of a zero `(-l)`."""
+    signed = (2 * x - 1) * logits
+    return jnp.minimum(signed, 0) - jnp.log1p(jnp.exp(-jnp.abs(signed)))
 
 
-@_log_sigmoid.defjvp
-def _log_sigmoid_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return _log_sigmoid(x), jax.nn.sigmoid(-x) * dx
+@partial(_log_prob.defjvp, symbolic_zeros=True)
+def _log_prob_jvp(primals, tangents):
+    (x, logits), (dx, dlogits) = primals, tangents
+    tangent = jnp.zeros_like(logits)
+    if not isinstance(dlogits, SymbolicZero):
+        tangent = (x - jax.nn.sigmoid(logits)) * dlogits
+    if not isinstance(dx, SymbolicZero):  # of a relaxed coin; no zero times infinity
+        tangent = tangent + logits * dx
+    return _log_prob(x, logits), tangent
 
 
 class Categorical(AbstractExact[Int[Array, ""]]):

@@ -97,7 +97,11 @@ class AnnealedEnds(eqx.Module):
         start = self.density.joint.prior  # type: ignore[attr-defined]
         if isinstance(guide, Importance) and isinstance(guide.proposal, AbstractExact):
             start = guide.proposal
-        scale = jnp.exp(start.log_scale) if isinstance(start, Normal) else None
+        scale = None
+        if isinstance(start, Normal):
+            scale = jnp.exp(start.log_scale)
+            # A guide that failed on one example has its chains counted as invalid.
+            scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
         kernel = HMC(step_size, self.leapfrogs, scale)
         more = {"last_move": False, "chunk": self.chunk}
         return Annealed(start, kernel, self.betas, num, **more)

@@ -29,7 +29,8 @@ class Curved(AbstractKernel):
     def init(self, path, position):
         message = "Curved: `floor`, the least curvature that is believed, is positive."
         floor = jnp.asarray(self.floor)
-        return path.value(eqx.error_if(position, ~(floor > 0), message))
+        wrong = ~((floor > 0) & (floor < jnp.inf))
+        return path.value(eqx.error_if(position, wrong, message))
 
     def forward(self, key, path, t, state):
         nkey, akey = split(key)

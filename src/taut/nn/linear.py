@@ -1,5 +1,7 @@
 """The dense layer of every network here."""
 
+import math
+
 import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -17,9 +19,14 @@ class Linear(eqx.Module):
 
     def __init__(self, size: int, out: int, *, key: PRNGKeyArray):
         wkey, bkey = jr.split(key)
-        limit = size**-0.5
+        limit = 1 / math.sqrt(size)
         self.weight = jr.uniform(wkey, (out, size), minval=-limit, maxval=limit)
         self.bias = jr.uniform(bkey, (out,), minval=-limit, maxval=limit)
 
     def __call__(self, x: Float[Array, " size"]) -> Float[Array, " out"]:
+        if x.shape != self.weight.shape[1:]:
+            raise ValueError(
+                f"A dense layer of {self.weight.shape[1]} inputs met an array of shape "
+                f"{x.shape}. Layers are unbatched: use `jax.vmap`."
+            )
         return x @ self.weight.T + self.bias
