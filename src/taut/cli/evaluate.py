@@ -42,8 +42,7 @@ from .verdict import rounded_up, sandwiched
 TEMPERATURES = 1000
 SIMULATED = 100  # examples that `--sandwich` asks for where the preset has fewer
 RECORDS = {"iwae": "evaluation", "ais": "evaluation_ais"}  # in the run's summary
-# The options that decide numbers, with how many examples are simulated; the others
-# (`chunk`, say) do not.
+# What decides numbers, with how many examples are simulated; `chunk`, say, does not.
 DECIDING = (
     "images", "samples", "simulated_samples", "temperatures", "chains", "leapfrogs",
     "seed",
