@@ -21,7 +21,7 @@ jax.config.update("jax_enable_x64", True)  # noqa: FBT003
 
 # Tracing makes many objects that live long; looking for cycles among them takes a
 # tenth of the time.
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture
