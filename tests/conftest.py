@@ -19,8 +19,7 @@ import pytest  # noqa: E402
 # Statistics are checked in float64; what must hold in float32 asks for it by fixture.
 jax.config.update("jax_enable_x64", True)  # noqa: FBT003
 
-# Tracing makes many objects that live long; looking for cycles among them takes a
-# tenth of the time.
+# Tracing makes many objects that live long; looking for cycles among them costs.
 gc.set_threshold(10_000, 10, 10)
 
 

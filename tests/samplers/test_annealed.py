@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 import pytest
-from annealed_fixture import LOG_Z, fixture, guide, posterior
 from jax.scipy.stats import norm
+from scalar_gaussian import LOG_Z, posterior, start as guide, target as fixture
 
 import taut
 from contract import problems as p

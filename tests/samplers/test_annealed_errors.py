@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import pytest
-from annealed_fixture import Noisy, fixture, guide
 from jaxtyping import Array
+from scalar_gaussian import Decoder, start as guide, target as fixture
 
 import taut
 from contract import problems as p
@@ -112,7 +112,9 @@ def test_refusals(getkey):
 def test_an_estimated_target_has_a_lower_end_only(getkey):
     prior = taut.Normal(jnp.zeros(1), jnp.zeros(1))
     estimated = taut.SelfNormalized(prior, lambda z: 0.3 * jnp.sum(z**2), 3)
-    target = taut.Conditioned(taut.Joint(estimated, Noisy()), jnp.array([1.5]))
+    target = taut.Conditioned(
+        taut.Joint(estimated, Decoder(jnp.ones(1))), jnp.array([1.5])
+    )
     sampler = taut.Annealed(guide(), taut.HMC(0.3), schedules.linear(3), 2)
     keys = jr.split(getkey(), 20_000)
     run = jax.jit(jax.vmap(lambda key: sampler.run(key, target).log_z))

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 import pytest
-from annealed_fixture import guide
 from jaxtyping import Array
+from scalar_gaussian import start as guide
 
 import taut
 from contract import problems as p

@@ -26,11 +26,6 @@ class Long(eqx.Module):
         return taut.StandardNormal((3,))
 
 
-class Four(eqx.Module):
-    def __call__(self, *point):
-        return jnp.zeros(4)
-
-
 def wide():
     """Over other events."""
     return taut.Normal(jnp.zeros(3), jnp.zeros(3))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from refined_fixture import LOG_Z, Decoder, log_z, start, target, values
+from refined_fixture import log_z, values
+from scalar_gaussian import LOG_Z, Decoder, start, target
 
 import taut
 from contract import problems as p

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from refined_fixture import Decoder, model, start, target, values
+from refined_fixture import values
+from scalar_gaussian import Decoder, model, start, target
 
 import taut
 from taut import recipes

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from refined_fixture import start, target, values
+from refined_fixture import values
+from scalar_gaussian import start, target
 
 import taut
 
